@@ -1,0 +1,1 @@
+"""What learns in one world: planning, sampling, searching."""

@@ -1,0 +1,74 @@
+"""Reproducible runs: independent random generators, and results of long runs that are kept and never trusted blindly."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+FORMAT = 1  # raise it when the way results are stored changes: older files are then made again
+
+
+def generators(seed: int, n: int) -> list[np.random.Generator]:
+    """n independent random generators from one seed; the k-th is the same whatever n is."""
+    return [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(n)]
+
+
+def load_or_run(path: str | Path, fn: Callable[..., dict[str, np.ndarray]], *, seed: int) -> dict[str, np.ndarray]:
+    """The arrays that fn(seed=seed) returns, from the file `path` if it holds them, otherwise by running fn now.
+
+    The file is NumPy's .npz, without pickle, with a format version, the seed and a checksum of every array. A
+    file that does not match is made again, with a message that says why. It is written in one step, so a run
+    that is interrupted leaves no half file. `fn` shows its own progress bar.
+    """
+    path = Path(path)
+    results, trouble = _load(path, seed)
+    if not trouble:
+        return results
+    print(f"{path.name}: {trouble}; running {fn.__name__} now.")
+    results = {name: np.asarray(x) for name, x in fn(seed=seed).items()}
+    for name, x in results.items():
+        if x.dtype == object or name == "about":
+            raise ValueError(f"{fn.__name__} returns {name!r} of type {x.dtype}: return plain arrays of numbers or text, not called 'about'.")
+    _save(path, results, seed)
+    return results
+
+
+def _load(path: Path, seed: int) -> tuple[dict[str, np.ndarray], str]:
+    """The stored arrays, and '' or why they cannot be used."""
+    if not path.exists():
+        return {}, "there is no stored result"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            results = {name: file[name] for name in file.files}
+        about = json.loads(str(results.pop("about")))
+    except Exception:  # whatever is wrong with the file, the mend is the same
+        return {}, "the stored result cannot be read"
+    if about.get("format") != FORMAT:
+        return {}, f"the stored result has format {about.get('format')}, not {FORMAT}"
+    if about.get("seed") != seed:
+        return {}, f"the stored result was made with seed {about.get('seed')}, not {seed}"
+    if about.get("checksums") != _checksums(results):
+        return {}, "the stored result does not match its checksum"
+    return results, ""
+
+
+def _save(path: Path, results: dict[str, np.ndarray], seed: int) -> None:
+    about = json.dumps({"format": FORMAT, "seed": seed, "checksums": _checksums(results)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, about=about, **results)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _checksums(results: dict[str, np.ndarray]) -> dict[str, str]:
+    digest = lambda x: hashlib.sha256(f"{x.dtype.str}{x.shape}".encode() + np.ascontiguousarray(x).tobytes()).hexdigest()
+    return {name: digest(x) for name, x in sorted(results.items())}

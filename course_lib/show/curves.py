@@ -1,0 +1,178 @@
+"""Lines over 0, 1, 2, … as SVG text, each with its name beside it where no line passes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from course_lib.show.names import places
+from course_lib.show.paper import EM, heading, svg, text
+from course_lib.show.style import ACCENT, ACTION, CYCLE, MUTED, PAPER, RULE, SVG_DASHES, legible
+
+SIZE = 11  # of the names and ticks
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """Where values go: x from 0 to n − 1, y within limits, on a log scale or not, in a box of the picture."""
+
+    n: int
+    limits: tuple[float, float]
+    log: bool
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    def x(self, k) -> np.ndarray:
+        return self.left + (self.right - self.left) * np.asarray(k, float) / max(self.n - 1, 1)
+
+    def y(self, values) -> np.ndarray:
+        """Heights in the picture; what is further out than the box is high counts as just there."""
+        scale = (lambda v: np.log10(np.maximum(v, 1e-300))) if self.log else (lambda v: v)
+        low, high = map(scale, self.limits)
+        share = (scale(np.asarray(values, float)) - low) / (high - low)
+        return self.bottom - (self.bottom - self.top) * np.clip(share, -1, 2)
+
+    def points(self, values: Sequence[float]) -> np.ndarray:
+        return np.column_stack([self.x(np.arange(len(values))), self.y(values)])
+
+
+def curve(
+    series: Mapping[str, Sequence[float]],
+    *,
+    xlabel: str,
+    title: str = "",
+    mark: float | None = None,
+    level: float | None = None,
+    log: bool = False,
+    limits: tuple[float, float],
+    width: float = 400,
+    height: float = 330,
+    alt: str = "",
+    ylabel: str = "",
+    level_name: str = "",
+) -> str:
+    """Lines over 0, 1, 2, …, each with its name beside it; `mark` is a moving dot on the first, `level` a dashed line.
+
+    `limits` is the fixed range of the vertical axis; with `log`, powers of ten. Values outside it leave the picture,
+    and NaN leaves a gap.
+    """
+    _check(series, limits, log)
+    n = max(len(y) for y in series.values())
+    plot = _Plot(n, limits, log, 68 if ylabel else 52, width - 14, 34, height - 42)
+    drawn = [
+        _Line(name, CYCLE[i % len(CYCLE)], SVG_DASHES[i % len(SVG_DASHES)], plot.points(y))
+        for i, (name, y) in enumerate(series.items())
+    ]
+    if level is not None:
+        drawn.append(
+            _Line(level_name, ACCENT, "6 4", np.column_stack([plot.x([0, n - 1]), plot.y([level, level])]))
+        )
+    body = [heading(title, 10, width - 20)] if title else []
+    body += _axes(plot, xlabel, ylabel)
+    body += [_clipped(plot, "".join(map(_path, drawn)))]
+    body += _names(plot, drawn)
+    if mark is not None:
+        body.append(_dot(plot, np.asarray(next(iter(series.values())), float), mark))
+    return svg("".join(body), width, height, alt or _sentence(series, xlabel, title, mark))
+
+
+@dataclass(frozen=True)
+class _Line:
+    name: str
+    colour: str
+    dash: str
+    points: np.ndarray  # [P, 2], in the picture
+
+
+def _check(series, limits, log) -> None:
+    if not series or not all(len(y) for y in series.values()):
+        raise ValueError(
+            "series must name at least one line, each with at least one value: {'error': [0.5, 0.25]}."
+        )
+    if not limits[0] < limits[1] or (log and limits[0] <= 0):
+        raise ValueError(f"limits are {limits}: give (low, high) with low < high, and with log both above 0.")
+
+
+def _axes(plot: _Plot, xlabel: str, ylabel: str) -> list[str]:
+    middle = (plot.left + plot.right) / 2
+    parts = [text(middle, plot.bottom + 36, xlabel, 12, fill=MUTED)]
+    for tick in _powers(*plot.limits) if plot.log else _ticks(*plot.limits):
+        y = float(plot.y(tick))
+        name = "10" + f"{round(np.log10(tick))}".translate(SUPERSCRIPT) if plot.log else f"{tick:g}"
+        parts.append(f"<path d='M{plot.left:g} {y:.1f}H{plot.right:g}' stroke='{RULE}'/>")
+        parts.append(text(plot.left - 7, round(y + 4, 1), name, SIZE, "end", MUTED))
+    for tick in _ticks(0, plot.n - 1, least=1):
+        parts.append(text(round(float(plot.x(tick)), 1), plot.bottom + 18, f"{tick:g}", SIZE, fill=MUTED))
+    if ylabel:
+        turned = f"<g transform='translate(16 {(plot.top + plot.bottom) / 2:g}) rotate(-90)'>"
+        parts.append(turned + text(0, 0, ylabel, 12, fill=MUTED) + "</g>")
+    return parts
+
+
+def _ticks(low: float, high: float, least: float = 0.0) -> list[float]:
+    """Round numbers from low to high, about five."""
+    raw = max((high - low) / 5, least, 1e-12)
+    power = 10.0 ** np.floor(np.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
+    return [
+        float(f"{k * step:.10g}") for k in range(int(np.ceil(low / step - 1e-9)), int(high / step + 1e-9) + 1)
+    ]
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """Powers of ten from low to high, at most seven."""
+    first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
+    return [10.0**e for e in range(first, last + 1, max(1, -(-(last - first) // 6)))]
+
+
+def _path(line: _Line) -> str:
+    """The line as SVG, with a gap where a value is missing."""
+    known = np.isfinite(line.points[:, 1])
+    starts = known & ~np.concatenate([[False], known[:-1]])
+    steps = (
+        f"{'M' if new else 'L'}{x:.1f} {y:.1f}"
+        for (x, y), ok, new in zip(line.points, known, starts, strict=True)
+        if ok
+    )
+    return f"<path d='{''.join(steps)}' fill='none' stroke='{line.colour}' stroke-width='2.2' stroke-dasharray='{line.dash}'/>"
+
+
+def _clipped(plot: _Plot, body: str) -> str:
+    """What leaves the box of the plot (and a little around it, for thick lines) is not seen."""
+    box = plot.left - 3, plot.top - 3, plot.right - plot.left + 6, plot.bottom - plot.top + 6
+    x, y, width, height = (f"{v:g}" for v in box)
+    return f"<svg x='{x}' y='{y}' width='{width}' height='{height}' viewBox='{x} {y} {width} {height}'>{body}</svg>"
+
+
+def _names(plot: _Plot, lines: list[_Line]) -> list[str]:
+    """The name of every line, beside it."""
+    sizes = [(EM * SIZE * len(line.name), SIZE) for line in lines]
+    centres = places([line.points for line in lines], sizes, (plot.left, plot.top, plot.right, plot.bottom))
+    return [
+        text(round(x), round(y) + 4, line.name, SIZE, fill=legible(line.colour), halo=True)
+        for line, (x, y) in zip(lines, centres, strict=True)
+        if line.name
+    ]
+
+
+def _dot(plot: _Plot, y: np.ndarray, mark: float) -> str:
+    k = min(max(int(mark), 0), len(y) - 1)
+    known = np.isfinite(y[k])
+    height = float(plot.y(np.clip(y[k], *plot.limits))) if known else plot.bottom
+    return (
+        f"<circle cx='{plot.x(k):.1f}' cy='{height:.1f}' r='{6 if known else 0}' fill='{ACTION}' "
+        f"stroke='{PAPER}' stroke-width='1.5'/>"
+    )
+
+
+def _sentence(series, xlabel: str, title: str, mark: float | None) -> str:
+    """Where every line starts and ends, in words, and where the dot is."""
+    say = lambda v: f"{round(float(v), 12) + 0.0:.3g}"  # noqa: E731
+    ends = ", ".join(f"{name} from {say(y[0])} to {say(y[-1])}" for name, y in series.items())
+    first = next(iter(series.values()))
+    dot = "" if mark is None else f"; {say(first[min(max(int(mark), 0), len(first) - 1)])} at {mark:g}"
+    n = max(map(len, series.values()))
+    return f"{title + ': ' if title else ''}{ends} ({xlabel} 0 to {n - 1}){dot}."

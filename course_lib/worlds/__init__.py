@@ -1,0 +1,1 @@
+"""What an agent lives in: decision processes, grids, classics, environments, task families."""

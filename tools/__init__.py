@@ -1,0 +1,1 @@
+"""What course.py calls inside .venv: text → notebooks (build), notebook → text (absorb), and their rules."""
