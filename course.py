@@ -38,6 +38,7 @@ LAB = (
     "--ServerApp.jpserver_extensions=jupyterlab_jupytext=False",
 )  # a tool, not for readers
 DISK_GB = 2.5
+WORKS = "import pip._internal.cli.main, importlib.metadata as m; m.distribution('pip').read_text('INSTALLER').strip()"
 AGAIN = ", and type the same command again: it goes on where it stopped."
 REASONS = {  # the words of pip: our sentence; the first that fits counts
     r"No space left|Errno 28|not enough space|Disk quota": "the disk is full. Free 2.5 GB (8 GB on Linux with"
@@ -47,7 +48,7 @@ REASONS = {  # the words of pip: our sentence; the first that fits counts
     " written. Close JupyterLab and the editors that use it",
     r"NewConnection|NameResolution|Timeout|ConnectionReset|Connection ?broken|ProtocolErr|ProxyErr|SSLErr"
     r"|Retrying": "the package index does not answer. Check the network (a proxy goes in HTTPS_PROXY)",
-    r"No matching distribution|not a supported wheel|Failed building|metadata-gen": "a package has no build for"
+    r"No matching distribution|not a supported wheel|Failed building|metadata-gen": "a package is not built for"
     " this machine. Take a 64-bit Python 3.12 from python.org (macOS 14, Windows 10, Linux), delete .venv",
 }
 
@@ -173,7 +174,7 @@ def setup(options=(), always=False):
         print("Setting up the course in %s (once; about 2 GB, some minutes)." % VENV, flush=True)
         if STAMP.exists():
             STAMP.unlink()
-        if answer("-m", "pip", "--version") is None:
+        if answer("-c", WORKS) is None:
             make_venv()
         print("Installing. The last step shows no progress: let it work.", flush=True)
         drop_half_installed()

@@ -17,7 +17,9 @@ def generators(seed: int, n: int) -> list[np.random.Generator]:
     return [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(n)]
 
 
-def load_or_run(path: str | Path, fn: Callable[..., dict[str, np.ndarray]], *, seed: int) -> dict[str, np.ndarray]:
+def load_or_run(
+    path: str | Path, fn: Callable[..., dict[str, np.ndarray]], *, seed: int
+) -> dict[str, np.ndarray]:
     """The arrays that fn(seed=seed) returns, from the file `path` if it holds them, otherwise by running fn now.
 
     The file is NumPy's .npz, without pickle, with a format version, the seed and a checksum of every array. A
@@ -32,7 +34,9 @@ def load_or_run(path: str | Path, fn: Callable[..., dict[str, np.ndarray]], *, s
     results = {name: np.asarray(x) for name, x in fn(seed=seed).items()}
     for name, x in results.items():
         if x.dtype == object or name == "about":
-            raise ValueError(f"{fn.__name__} returns {name!r} of type {x.dtype}: return plain arrays of numbers or text, not called 'about'.")
+            raise ValueError(
+                f"{fn.__name__} returns {name!r} of type {x.dtype}: return plain arrays of numbers or text, not called 'about'."
+            )
     _save(path, results, seed)
     return results
 
@@ -70,5 +74,7 @@ def _save(path: Path, results: dict[str, np.ndarray], seed: int) -> None:
 
 
 def _checksums(results: dict[str, np.ndarray]) -> dict[str, str]:
-    digest = lambda x: hashlib.sha256(f"{x.dtype.str}{x.shape}".encode() + np.ascontiguousarray(x).tobytes()).hexdigest()
+    digest = lambda x: hashlib.sha256(
+        f"{x.dtype.str}{x.shape}".encode() + np.ascontiguousarray(x).tobytes()
+    ).hexdigest()
     return {name: digest(x) for name, x in sorted(results.items())}

@@ -23,6 +23,7 @@ BASE64 = re.compile(r"base64,[A-Za-z0-9+/=\s]+")
 UNREPLAYABLE = re.compile(
     r"@interact\b|\binteract\(|\binteractive_output\(|\bdisplay_id\b|\bwith [\w.]*Output\("
 )
+DIRECTIVE = re.compile(r"^[-*+>\d.\s]*(```+|:::+)\s*\{", re.MULTILINE)
 IMAGES = ("image/png", "image/svg+xml", "image/jpeg")
 
 
@@ -67,7 +68,7 @@ def is_legacy_random(node: ast.Attribute) -> bool:
 
 def cells_inside_markdown(page: Page) -> Iterator[str]:
     for name, source in page.markdown:
-        if re.search(r"^\s*(```+|:::+)\s*\{", source, re.MULTILINE):
+        if DIRECTIVE.search(source):
             yield f"{name} holds a MyST directive, text to Jupyter: start a code cell at the margin"
 
 

@@ -1,7 +1,7 @@
 """Planning in a known world: every planner is a generator of its iterates, so that a slider can replay it.
 
-`*_, V = value_iteration(mdp)` is the answer, `list(value_iteration(mdp))` is what the slider shows. All of them
-see the world through `mdp.backup` alone, so dense and sparse worlds run the same lines.
+`*_, V = value_iteration(mdp)` is the answer, `list(value_iteration(mdp))` is what the slider shows. All of
+them see the world through `mdp.backup` alone, so dense and sparse worlds run the same lines.
 Sources: Sutton & Barto 2018, ch. 4; Puterman 1994, ch. 6.
 """
 
@@ -18,7 +18,9 @@ from scipy.sparse.linalg import spsolve
 from course_lib.worlds.mdp import MDP, check_policy, check_values, ends
 
 TIE = 1e-11  # policy iteration: an action is better only if it gains more than this share of the largest |V|
-ALL_TIE = 1e-12  # modified policy iteration: all actions of a state tie, if they differ by less than this share
+ALL_TIE = (
+    1e-12  # modified policy iteration: all actions of a state tie, if they differ by less than this share
+)
 RESOLUTION = 4 * np.finfo(float).eps  # smaller changes, relative to the largest |V|, are rounding
 
 
@@ -107,8 +109,8 @@ def in_place_value_iteration(mdp: MDP, tol: float = 1e-8) -> Iterator[np.ndarray
 
 
 def prioritized_sweeping(mdp: MDP, tol: float = 1e-8) -> Iterator[tuple[int | None, np.ndarray]]:
-    """Backs up one state at a time, the one with the largest error first; yields (state, V) after each backup,
-    and first (None, V_0).
+    """Backs up one state at a time, the one with the largest error first; yields (state, V) after each
+    backup, and first (None, V_0).
 
     The error of a state is |max_a Q(s, a) − V(s)|; a backup can only change the error of its predecessors
     (Moore & Atkeson 1993). Ends when every error is at most (1 − γ)·tol, so that V is within tol of V*.
@@ -138,9 +140,10 @@ def prioritized_sweeping(mdp: MDP, tol: float = 1e-8) -> Iterator[tuple[int | No
 def policy_iteration(mdp: MDP, pi: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (π_0, V_π0), (π_1, V_π1), …: evaluate exactly, improve, until nothing improves (S&B §4.3).
 
-    Starts from pi, by default the policy that picks every action equally often. A state changes its action only
-    for one that is better by more than rounding, so ties cannot make it run in circles. The last pair is
-    optimal; at γ = 1, optimal among the policies that end, and ValueError where a loop collects reward for ever.
+    Starts from pi, by default the policy that picks every action equally often. A state changes its action
+    only for one that is better by more than rounding, so ties cannot make it run in circles. The last pair is
+    optimal; at γ = 1, optimal among the policies that end, and ValueError where a loop collects reward for
+    ever.
     """
     pi = np.full((mdp.S, mdp.A), 1 / mdp.A) if pi is None else check_policy(pi, mdp)
     while True:
@@ -159,17 +162,19 @@ def policy_iteration(mdp: MDP, pi: np.ndarray | None = None) -> Iterator[tuple[n
 def modified_policy_iteration(mdp: MDP, tol: float = 1e-8, sweeps: int = 20) -> Iterator[np.ndarray]:
     """Policy iteration that evaluates by a few sweeps instead of exactly (Puterman 1994, §6.5); yields V_k.
 
-    Each round looks ahead once over all actions, then at most `sweeps` times along the greedy policy only, which
-    costs a share 1/A each. A state whose actions all tie, because no news has reached it yet, takes them all
-    equally often meanwhile: any single one might lead nowhere, and news would travel one step a round.
-    It ends when the certified interval around V* (see `bounds`) is narrower than 2·tol, and the last iterate is
-    its midpoint: within tol of V*, or as close as float64 comes. Needs γ < 1.
+    Each round looks ahead once over all actions, then at most `sweeps` times along the greedy policy only,
+    which costs a share 1/A each. A state whose actions all tie, because no news has reached it yet, takes
+    them all equally often meanwhile: any single one might lead nowhere, and news would travel one step a
+    round. It ends when the certified interval around V* (see `bounds`) is narrower than 2·tol, and the last
+    iterate is its midpoint: within tol of V*, or as close as float64 comes. Needs γ < 1.
     """
     _check_tol(tol)
     if not isinstance(sweeps, Integral) or sweeps < 0:
         raise ValueError(f"sweeps is {sweeps!r}: it must be a whole number from 0.")
     if mdp.gamma == 1:
-        raise ValueError("gamma is 1: the certified interval does not exist. Use policy_iteration or value_iteration.")
+        raise ValueError(
+            "gamma is 1: the certified interval does not exist. Use policy_iteration or value_iteration."
+        )
     V, act, chain = np.zeros(mdp.S), np.full(mdp.S, mdp.A), None
     yield V
     while True:
@@ -182,24 +187,27 @@ def modified_policy_iteration(mdp: MDP, tol: float = 1e-8, sweeps: int = 20) -> 
             yield np.where(mdp.terminal, 0.0, V_new + _scaled(mdp.gamma, (low + high) / 2))
             return
         improved = _improve(mdp, act, Q, V_new)
-        if chain is None or (improved != act).any():
+        changed = chain is None or (improved != act).any()
+        if changed:
             act, chain = improved, mdp.follow(improved)
-        V = _sweep_along(mdp.gamma, *chain, V_new, sweeps, enough=(high - low) / 100)
+        V = _sweep_along(mdp.gamma, *chain, V_new, sweeps, enough=(high - low) / 100 if changed else 0.0)
 
 
 def _improve(mdp: MDP, act: np.ndarray, Q: np.ndarray, best: np.ndarray) -> np.ndarray:
-    """A greedy act [S]: as before where that is among the best still, A (all equally) where all actions tie."""
-    tied = best - Q.min(axis=1) <= ALL_TIE * np.abs(best)
-    still = (Q[np.arange(mdp.S), act % mdp.A] == best) & (act < mdp.A)
+    """A greedy act [S]: as before where that is among the best still, A (all equally) where all actions
+    tie.""" tied = best - Q.min(axis=1) <= ALL_TIE * np.abs(best)
+    still = (Q[np.arange(mdp.S), np.minimum(act, mdp.A - 1)] == best) & (act < mdp.A)
     change = np.flatnonzero(~(tied | still))
     act = np.where(tied, mdp.A, act)
     act[change] = Q[change].argmax(axis=1)
     return act
 
 
-def _sweep_along(gamma: float, P_pi, r_pi: np.ndarray, V: np.ndarray, sweeps: int, enough: float) -> np.ndarray:
-    """V after at most `sweeps` sweeps along a policy; fewer, if one changes all states alike (up to `enough`)."""
-    for k in range(sweeps):
+def _sweep_along(
+    gamma: float, P_pi, r_pi: np.ndarray, V: np.ndarray, sweeps: int, enough: float
+) -> np.ndarray:
+    """V after at most `sweeps` sweeps along a policy; fewer, if one changes all states alike (up to
+    `enough`).""" for k in range(sweeps):
         V_old, V = V, P_pi @ (gamma * V)
         V += r_pi
         if k % 5 == 4 and np.ptp(V - V_old) <= enough:
@@ -210,8 +218,8 @@ def _sweep_along(gamma: float, P_pi, r_pi: np.ndarray, V: np.ndarray, sweeps: in
 def greedy(mdp: MDP, V: np.ndarray, tol: float = 1e-7) -> np.ndarray:
     """The policy [S, A] that is greedy for V [S]: equal probability on every action within tol of the best.
 
-    tol is relative to the largest |Q|, so that actions which tie in exact arithmetic tie here too. At γ = 1 such
-    a policy may use a loop that costs nothing, and never end.
+    tol is relative to the largest |Q|, so that actions which tie in exact arithmetic tie here too. At γ = 1
+    such a policy may use a loop that costs nothing, and never end.
     """
     if not (isinstance(tol, Real) and tol >= 0):
         raise ValueError(f"tol is {tol!r}: the tolerance must be a number from 0.")
@@ -223,8 +231,8 @@ def greedy(mdp: MDP, V: np.ndarray, tol: float = 1e-7) -> np.ndarray:
 def solve(mdp: MDP, tol: float = 1e-8) -> tuple[np.ndarray, np.ndarray]:
     """The fast way to the optimum: (V [S] within tol of V*, an optimal policy [S, A]).
 
-    γ < 1: modified policy iteration with its certified stop, and the policy that is `greedy` for V. γ = 1: policy
-    iteration, optimal among the policies that end; ValueError where a loop collects reward for ever.
+    γ < 1: modified policy iteration with its certified stop, and the policy that is `greedy` for V. γ = 1:
+    policy iteration, optimal among the policies that end; ValueError where a loop collects reward for ever.
     """
     _check_tol(tol)
     if mdp.gamma == 1:
@@ -245,7 +253,8 @@ def error_bound(gamma: float, change: float) -> float:
 
 
 def bounds(mdp: MDP, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A certified interval around V*: (lower [S], upper [S]), from one look ahead at any guess V (MacQueen 1966).
+    """A certified interval around V*: (lower [S], upper [S]), from one look ahead at any guess V (MacQueen
+    1966).
 
     With d = max_a Q(·, a) − V, V* lies between max_a Q + γ/(1−γ)·min d and max_a Q + γ/(1−γ)·max d.
     """
@@ -288,7 +297,9 @@ def _stopping_rule(mdp: MDP, tol: float) -> Callable[[np.ndarray, np.ndarray], b
     def stop(V: np.ndarray, V_new: np.ndarray) -> bool:
         nonlocal last_to_settle
         if tol_is_coarse and abs(V_new[last_to_settle] - V[last_to_settle]) > enough:
-            return False  # the one that changed most at the last look still does: no need to look at the others
+            return (
+                False  # the one that changed most at the last look still does: no need to look at the others
+            )
         step = np.abs(V_new - V)
         last_to_settle = step.argmax()
         change = step[last_to_settle]
@@ -298,8 +309,8 @@ def _stopping_rule(mdp: MDP, tol: float) -> Callable[[np.ndarray, np.ndarray], b
 
 
 def _check_settles(mdp: MDP, sweep: int) -> None:
-    """At γ = 1 values can grow for ever, or swing: ValueError once that is known, or after a million sweeps."""
-    if mdp.gamma == 1 and sweep == 1_000:
+    """At γ = 1 values can grow for ever, or swing: ValueError once that is known, or after a million
+    sweeps.""" if mdp.gamma == 1 and sweep == 1_000:
         last(policy_iteration(mdp))  # raises where a loop collects reward for ever
     if mdp.gamma == 1 and sweep == 1_000_000:
         raise ValueError(

@@ -54,7 +54,10 @@ def is_stub(attempt) -> bool:
         return False  # a value, or a function without source: run it
     holds = lambda node: isinstance(node, ast.Constant) and node.value is ...
     statements = (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return)
-    return any(isinstance(node, statements) and node.value is not None and holds(node.value) for node in ast.walk(tree))
+    return any(
+        isinstance(node, statements) and node.value is not None and holds(node.value)
+        for node in ast.walk(tree)
+    )
 
 
 def _refuse_the_library(attempt) -> None:
@@ -98,6 +101,9 @@ def unchanged(call: Callable, *arrays: np.ndarray):
 def choice(attempt, right: str, why: dict[str, str], praise: str) -> str:
     """Check a letter among several: `why` says for each wrong letter what speaks against it."""
     letter = str(attempt).strip().lower().strip("()")
-    expect(letter == right or letter in why, f"your answer is {attempt!r}: give one of the letters {', '.join(sorted([right, *why]))}.")
+    expect(
+        letter == right or letter in why,
+        f"your answer is {attempt!r}: give one of the letters {', '.join(sorted([right, *why]))}.",
+    )
     expect(letter == right, why.get(letter, ""))
     return praise

@@ -8,7 +8,10 @@ from course_lib.checks.answer import checker, close, expect, unchanged
 @checker
 def steps_to_half(answer) -> str:
     expect(answer != 68, "0.99⁶⁸ is still a little more than a half.")
-    expect(answer != 50, "the effective horizon is 100, but half of it is not where a reward counts half: solve 0.99ᵏ < 1/2.")
+    expect(
+        answer != 50,
+        "the effective horizon is 100, but half of it is not where a reward counts half: solve 0.99ᵏ < 1/2.",
+    )
     close(answer, 69, f"0.99 to the power {answer} is not the first below a half.")
     return "69 steps."
 
@@ -22,9 +25,18 @@ def all_returns(method) -> str:
         got = unchanged(lambda r: method(r, gamma), rewards)
         if gamma == 0.9:
             wrong_weights = np.array([sum(gamma**k * rewards[k] for k in range(t, 8)) for t in range(8)])
-            expect(not _equals(got, wrong_weights), "every G_t starts with an undiscounted reward: its weights begin with γ⁰ at time t, not at time 0.")
-            expect(not _equals(got, gamma * want), "every return is γ times too small: the reward of the step itself is not discounted.")
-            expect(not _equals(got, want[::-1]), "these are the returns in the wrong order: G[0] belongs to the first step.")
+            expect(
+                not _equals(got, wrong_weights),
+                "every G_t starts with an undiscounted reward: its weights begin with γ⁰ at time t, not at time 0.",
+            )
+            expect(
+                not _equals(got, gamma * want),
+                "every return is γ times too small: the reward of the step itself is not discounted.",
+            )
+            expect(
+                not _equals(got, want[::-1]),
+                "these are the returns in the wrong order: G[0] belongs to the first step.",
+            )
             expect(not _equals(got, np.cumsum(rewards[::-1])[::-1]), "γ is missing.")
         close(got, want, f"at γ = {gamma} the returns are off: G[t] = rewards[t] + γ·G[t + 1].")
     close(method([], 0.9), [], "no rewards, no returns: an empty list should give an empty array.")
@@ -34,10 +46,22 @@ def all_returns(method) -> str:
 @checker
 def draw(method) -> str:
     pi = np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    for s, u, a in ((0, 0.1, 0), (0, 0.2001, 1), (0, 0.69, 1), (0, 0.71, 2), (0, 0.999, 2), (1, 0.999, 0), (2, 0.0, 2), (2, 0.5, 2)):
+    for s, u, a in (
+        (0, 0.1, 0),
+        (0, 0.2001, 1),
+        (0, 0.69, 1),
+        (0, 0.71, 2),
+        (0, 0.999, 2),
+        (1, 0.999, 0),
+        (2, 0.0, 2),
+        (2, 0.5, 2),
+    ):
         got = unchanged(lambda pi: method(pi, s, u), pi)
         expect(np.ndim(got) == 0, f"draw gives {got!r}: it should be one action, a whole number.")
-        expect(pi[s, int(got) if 0 <= int(got) < 3 else 0] > 0 or got == a, f"you drew action {got} in state {s}, which has probability 0 (u = {u}).")
+        expect(
+            pi[s, int(got) if 0 <= int(got) < 3 else 0] > 0 or got == a,
+            f"you drew action {got} in state {s}, which has probability 0 (u = {u}).",
+        )
         expect(got == a, f"with probabilities {pi[s].tolist()} and u = {u} the action is {a}, not {got}.")
     return "right: each action gets its share of the interval from 0 to 1."
 
@@ -48,22 +72,41 @@ def interval(method) -> str:
     low, high = unchanged(method, G)
     half = 1.96 * G.std(ddof=1) / np.sqrt(50)
     expect(low < high, "the lower end comes first.")
-    expect(abs((high - low) / 2 - 1.96 * G.std(ddof=1)) > 1e-3, "this is where single returns lie. The mean of n is known √n times better.")
+    expect(
+        abs((high - low) / 2 - 1.96 * G.std(ddof=1)) > 1e-3,
+        "this is where single returns lie. The mean of n is known √n times better.",
+    )
     expect(abs((low + high) / 2 - G.mean()) < 1e-9, "the interval is not centred at the mean.")
-    close([low, high], [G.mean() - half, G.mean() + half], "the width is off: 1.96 · standard deviation / √n on each side.", tol=0.02 * half)
+    close(
+        [low, high],
+        [G.mean() - half, G.mean() + half],
+        "the width is off: 1.96 · standard deviation / √n on each side.",
+        tol=0.02 * half,
+    )
     return "right. (With ddof=1 the standard deviation is unbiased in its square; for 50 returns the difference is one per cent.)"
 
 
 @checker
 def repaired_log(method) -> str:
-    P = np.array([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])  # action 0 swaps the states, for certain
+    P = np.array(
+        [[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]
+    )  # action 0 swaps the states, for certain
     R, swap = np.array([[5.0, 0.0], [-3.0, 0.0]]), np.array([[1.0, 0.0], [1.0, 0.0]])
     log = unchanged(lambda P, R, pi: method(P, R, pi, 4, np.random.default_rng(0)), P, R, swap)
-    expect(not _equals(log, np.array([-3.0, 5.0, -3.0, 5.0])), "it still looks up the reward after the state has moved on.")
-    close(log, [5.0, -3.0, 5.0, -3.0], "in a world that swaps two states paying 5 and −3, starting from the 5, the log is off.")
+    expect(
+        not _equals(log, np.array([-3.0, 5.0, -3.0, 5.0])),
+        "it still looks up the reward after the state has moved on.",
+    )
+    close(
+        log,
+        [5.0, -3.0, 5.0, -3.0],
+        "in a world that swaps two states paying 5 and −3, starting from the 5, the log is off.",
+    )
     return "right: pay first, then move."
 
 
 def _equals(got, mistake: np.ndarray) -> bool:
     """Whether got is what a known mistake gives."""
-    return np.shape(got) == np.shape(mistake) and bool(np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9))
+    return np.shape(got) == np.shape(mistake) and bool(
+        np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9)
+    )

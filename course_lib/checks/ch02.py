@@ -32,8 +32,14 @@ def q_and_v(pair) -> str:
         expect(not _equals(Q, world.R + world.P @ V), "in Q the next value is not discounted: where is γ?")
         close(Q, world.backup(V), "Q is off: it is R(s,a) plus γ times the value expected at the next state.")
         V_back = unchanged(v_from_q, pi, world.backup(V))
-        expect(not _equals(V_back, world.backup(V).max(axis=1)), "V is the best action's value here; V_π averages over π's actions.")
-        expect(not _equals(V_back, world.backup(V).mean(axis=1)), "V weighs all actions equally: weigh them by π(a|s).")
+        expect(
+            not _equals(V_back, world.backup(V).max(axis=1)),
+            "V is the best action's value here; V_π averages over π's actions.",
+        )
+        expect(
+            not _equals(V_back, world.backup(V).mean(axis=1)),
+            "V weighs all actions equally: weigh them by π(a|s).",
+        )
         close(V_back, V, "V is off: it is the average of Q over the actions, weighted by π.")
     return "right, both ways: V → Q → V."
 
@@ -43,14 +49,24 @@ def evaluate_ending(method) -> str:
     walk = random_walk(7)
     P_pi, r_pi = walk.under(np.full((walk.S, walk.A), 1 / walk.A))
     V = unchanged(lambda P, r, end: method(P, r, 1.0, end.astype(bool)), P_pi, r_pi, walk.terminal)
-    close(V, evaluate(walk, np.full((walk.S, walk.A), 1 / walk.A)), "on a random walk with 7 states at γ = 1 the values are not i/8.")
+    close(
+        V,
+        evaluate(walk, np.full((walk.S, walk.A), 1 / walk.A)),
+        "on a random walk with 7 states at γ = 1 the values are not i/8.",
+    )
     chain = np.array([[0.5, 0.5, 0.0], [0.0, 0.2, 0.8], [0.0, 0.0, 1.0]])
     got = method(chain, np.array([1.0, 2.0, 0.0]), 0.9, np.array([False, False, True]))
     second = 2 / (1 - 0.18)
     first = (1 + 0.45 * second) / 0.55
     at_one = [2 * (1 + 1.25), 2.5]
-    expect(not _equals(np.asarray(got)[:2], np.array(at_one)), "γ is missing: your answer is the one for γ = 1.")
-    close(got, [first, second, 0.0], "at γ = 0.9 the values are off: both the matrix and r_π keep the states that are not terminal.")
+    expect(
+        not _equals(np.asarray(got)[:2], np.array(at_one)), "γ is missing: your answer is the one for γ = 1."
+    )
+    close(
+        got,
+        [first, second, 0.0],
+        "at γ = 0.9 the values are off: both the matrix and r_π keep the states that are not terminal.",
+    )
     return "right. This is what the library's evaluate does."
 
 
@@ -62,8 +78,14 @@ def discounted_visits(method) -> str:
         eta = unchanged(lambda P, d: method(P, world.gamma, d), P_pi, start)
         right = np.linalg.solve((np.eye(world.S) - world.gamma * P_pi).T, start)
         mirrored = np.linalg.solve(np.eye(world.S) - world.gamma * P_pi, start)
-        expect(not _equals(eta, mirrored), "start multiplies from the wrong side: dᵀM is (Mᵀ d)ᵀ, so transpose the matrix.")
-        expect(not _equals(eta, right * (1 - world.gamma)), "these are shares that sum to 1: leave out the factor 1 − γ.")
+        expect(
+            not _equals(eta, mirrored),
+            "start multiplies from the wrong side: dᵀM is (Mᵀ d)ᵀ, so transpose the matrix.",
+        )
+        expect(
+            not _equals(eta, right * (1 - world.gamma)),
+            "these are shares that sum to 1: leave out the factor 1 − γ.",
+        )
         close(eta, right, "the visits are off: they must sum to 1/(1 − γ), and eta @ r_pi must be start @ V.")
     return "right: the visits sum to 1/(1 − γ), and eta @ r_pi is the value at the start."
 
@@ -82,4 +104,6 @@ def repaired_evaluate(method) -> str:
 
 def _equals(got, mistake: np.ndarray) -> bool:
     """Whether got is what a known mistake gives."""
-    return np.shape(got) == mistake.shape and bool(np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9))
+    return np.shape(got) == mistake.shape and bool(
+        np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9)
+    )

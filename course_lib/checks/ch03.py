@@ -15,10 +15,19 @@ def _worlds(gamma: float = 0.9) -> list[MDP]:
 @checker
 def how_many_sweeps(answers) -> str:
     first_news, exactly_right = answers
-    expect(first_news != 6, "6 is one too few: V_0 is 0 everywhere, and the cell beside the goal hears of it in sweep 1.")
+    expect(
+        first_news != 6,
+        "6 is one too few: V_0 is 0 everywhere, and the cell beside the goal hears of it in sweep 1.",
+    )
     expect(first_news != 5, "5 sweeps lead straight up, through the pit: there the episode ends.")
-    expect(first_news == 7, f"the first news does not come with sweep {first_news!r}: a sweep carries it one cell; count the way from the goal.")
-    expect(exactly_right == 7, "without slip there is one best way and no longer one to average with: what could a later sweep add?")
+    expect(
+        first_news == 7,
+        f"the first news does not come with sweep {first_news!r}: a sweep carries it one cell; count the way from the goal.",
+    )
+    expect(
+        exactly_right == 7,
+        "without slip there is one best way and no longer one to average with: what could a later sweep add?",
+    )
     return "7 and 7: the news comes one cell a sweep, and without slip the first news is the whole truth."
 
 
@@ -31,10 +40,22 @@ def in_place_sweep(sweep) -> str:
         want = V.copy()
         for s in range(world.S):
             want[s] = world.backup_state(want, s).max()
-        _blame(got, world.backup(V).max(axis=1), "you read the old V: nothing that this sweep has learned is used in it.")
+        _blame(
+            got,
+            world.backup(V).max(axis=1),
+            "you read the old V: nothing that this sweep has learned is used in it.",
+        )
         _blame(got, V, "V is what it was: assign the new value to V[s].")
-        _blame(got, _swept(world, V, lambda Q: Q.mean()), "you average over the actions: a state is worth its best one.")
-        close(got, want, "the values are off: is it R(s,a) + γ Σ P(s'|s,a) V(s'), the best over a, in the order s = 0, 1, 2, …?")
+        _blame(
+            got,
+            _swept(world, V, lambda Q: Q.mean()),
+            "you average over the actions: a state is worth its best one.",
+        )
+        close(
+            got,
+            want,
+            "the values are off: is it R(s,a) + γ Σ P(s'|s,a) V(s'), the best over a, in the order s = 0, 1, 2, …?",
+        )
     return "right. The news now travels along the order of the states, within one sweep."
 
 
@@ -51,10 +72,18 @@ def improve(step) -> str:
         want = np.where(better[:, None], np.eye(world.A)[Q.argmax(axis=1)], pi)
         _blame(got, pi, "no state has switched, but some can gain.")
         _blame(got, np.eye(world.A)[Q.argmin(axis=1)], "you switch to the worst action.")
-        close(got, want, "the new policy is off: switch exactly where max Q > V + tie, to the argmax, as a row of 0s and one 1.")
+        close(
+            got,
+            want,
+            "the new policy is off: switch exactly where max Q > V + tie, to the argmax, as a row of 0s and one 1.",
+        )
     tied = MDP(np.ones((1, 2, 1)), np.zeros((1, 2)), 0.5)
     pi = np.array([[0.0, 1.0]])
-    close(step(tied.P, tied.R, tied.gamma, pi, np.zeros(1)), pi, "two actions tie here, and you switched: the loop would never end. Switch for a gain only.")
+    close(
+        step(tied.P, tied.R, tied.gamma, pi, np.zeros(1)),
+        pi,
+        "two actions tie here, and you switched: the loop would never end. Switch for a gain only.",
+    )
     return "right. It switches for a gain only, so it cannot go round in circles among ties."
 
 
@@ -65,9 +94,19 @@ def value_iteration_within(method) -> str:
             for tol in (1e-1, 1e-5):
                 got = unchanged(lambda P, R: method(P, R, gamma, tol), world.P, world.R)
                 want = solve(world, tol=1e-11)[0]
-                close(got, want, f"at γ = {gamma} and tol = {tol:g} the error is larger than tol: is the stop γ/(1 − γ)·change ≤ tol?", tol * (1 + 1e-6))
+                close(
+                    got,
+                    want,
+                    f"at γ = {gamma} and tol = {tol:g} the error is larger than tol: is the stop γ/(1 − γ)·change ≤ tol?",
+                    tol * (1 + 1e-6),
+                )
     salary = MDP(np.ones((1, 1, 1)), np.array([[0.0101]]), 0.99)
-    close(method(salary.P, salary.R, 0.99, 0.01), [1.01], "in the salary room the error is larger than tol: a small change is no small error.", 0.01)
+    close(
+        method(salary.P, salary.R, 0.99, 0.01),
+        [1.01],
+        "in the salary room the error is larger than tol: a small change is no small error.",
+        0.01,
+    )
     return "right: tol is now a promise about the error."
 
 
@@ -76,7 +115,9 @@ def repaired_value_iteration(method) -> str:
     for world in _worlds():
         got = unchanged(lambda P, R: method(P, R, world.gamma), world.P, world.R)
         V = solve(world, tol=1e-11)[0]
-        _blame(got, world.gamma * V, "every value is γ times too small: the reward of now is still discounted.")
+        _blame(
+            got, world.gamma * V, "every value is γ times too small: the reward of now is still discounted."
+        )
         close(got, V, "the values are not V*: compare the line with the equation, term by term.")
     return "right: the reward of now is paid now."
 

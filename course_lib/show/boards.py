@@ -1,7 +1,7 @@
-"""Worlds, values, policies and curves as SVG text: pure functions that a test can read and a slider can replay.
+"""Worlds, values, policies and curves as SVG text: pure functions that tests can read and sliders can replay.
 
-Every picture carries its own sentence (`aria-label`), with the rounded numbers in it. Pictures of the same kind
-and size have the same elements in the same order, so a slider only has to change what differs.
+Every picture carries its own sentence (`aria-label`), with the rounded numbers in it. Pictures of the same
+kind and size have the same elements in the same order, so a slider only has to change what differs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ def _arrows(actions: tuple[int, ...], size: float) -> str:
     back = (
         0.0 if len(actions) > 1 else -size
     )  # a single arrow goes right through, several start at the centre
-    wing = 0.45 * size
+    wing = (0.32 if len(actions) > 1 else 0.45) * size
     path = []
     for dx, dy in (ARROWS[a] for a in actions):
         x, y = dx * size, dy * size
@@ -70,16 +70,17 @@ def grid(
     notes: Mapping[int, str] | None = None,
     alt: str | None = None,
 ) -> str:
-    """A grid world: its walls, goals and pits, and if given the values V [S] and the arrows of a policy pi [S, 4].
+    """A grid world: its walls, goals and pits, and if given values V [S] and arrows of a policy pi [S, 4].
 
-    Every action with a positive probability gets an arrow, so ties show. `limits` fix the colours across frames,
-    `marks` outline some states, `notes` name some ({state: "A"}). States are the free cells in reading order; a
-    value that is NaN is left open.
+    Every action with a positive probability gets an arrow, so ties show. `limits` fix the colours across
+    frames, `marks` outline some states, `notes` name some ({state: "A"}). States are the free cells in
+    reading order; a value that is NaN is left open.
     """
     rows, top = _rows(text_map, V, pi), 34 if title else EDGE
     width = max(2 * EDGE + len(rows[0]) * CELL - GAP, NARROWEST if title else 0)
     height = top + len(rows) * CELL - GAP + EDGE
     states = count()
+    pi = None if pi is None else np.asarray(pi).tolist()
     body = [heading(title, EDGE, width - 2 * EDGE)] if title else []
     for r, c, kind in ((r, c, kind) for r, row in enumerate(rows) for c, kind in enumerate(row)):
         at = f"transform='translate({EDGE + c * CELL} {top + r * CELL})'"
@@ -88,7 +89,7 @@ def grid(
             continue
         s = next(states)
         value = None if V is None or kind in ENDS or not isfinite(V[s]) else float(V[s])
-        acts = () if pi is None or kind in ENDS else tuple(np.flatnonzero(np.asarray(pi[s]) > 1e-12).tolist())
+        acts = () if pi is None or kind in ENDS else tuple(a for a, p in enumerate(pi[s]) if p > 1e-12)
         note = (notes or {}).get(s, "" if kind == "." or kind.islower() else kind)
         fill = ENDS.get(kind) or (FLOOR if value is None else shade(value, *limits))
         words = "" if value is None else number(value, digits)
@@ -114,15 +115,16 @@ def _rows(text_map: str, V, pi) -> list[str]:
 def _cell(fill: str, value: str, note: str, acts: tuple[int, ...], marked: bool) -> str:
     """The inside of a free cell: its value (or else its note) in large, under the arrows if there are any."""
     mid, words = SIDE / 2, value or ("" if acts else note)
-    y, size = (SIDE - 6, 11) if acts else (mid + 5, 13) if value else (mid + 6, 17)
+    y, size = (SIDE - 6, 12) if acts else (mid + 5, 13) if value else (mid + 6, 17)
     size = min(size, (SIDE - 3) / (EM * max(len(words), 1)))
     edge = f"stroke='{ACCENT}' stroke-width='3'" if marked else "stroke='#d1d5db' stroke-width='1'"
     return (
         f"<rect width='{SIDE}' height='{SIDE}' rx='5' fill='{fill}' {edge}/>"
-        f"<path d='{arrows(acts, 9)}' transform='translate({mid:g} {mid - 6 * bool(words):g})' fill='none' "
+        f"<path d='{arrows(acts, 9 if len(acts) < 2 else 11)}' transform='translate({mid:g} {mid - 6 * bool(words):g})' fill='none' "
         "stroke='currentColor' stroke-width='1.8' stroke-linecap='round' stroke-linejoin='round'/>"
-        f"<text x='{mid:g}' y='{y:g}' font-size='{size:.3g}' text-anchor='middle' fill='currentColor'>{escape(words)}</text>"
-        f"<text x='4' y='12' font-size='10' fill='currentColor'>{escape(note if words != note else '')}</text>"
+        f"<text x='{mid:g}' y='{y:g}' font-size='{size:.3g}' text-anchor='middle' fill='currentColor'>"
+        f"{escape(words)}</text>"
+        f"<text x='4' y='12' font-size='10' fill='currentColor'>{escape(note * (words != note))}</text>"
     )
 
 

@@ -54,10 +54,10 @@ def curve(
     ylabel: str = "",
     level_name: str = "",
 ) -> str:
-    """Lines over 0, 1, 2, …, each with its name beside it; `mark` is a moving dot on the first, `level` a dashed line.
+    """Lines over 0, 1, 2, …, each with its name beside it.
 
-    `limits` is the fixed range of the vertical axis; with `log`, powers of ten. Values outside it leave the picture,
-    and NaN leaves a gap.
+    `mark` is a moving dot on the first line, `level` a dashed line across. `limits` is the fixed range of the
+    vertical axis; with `log`, powers of ten. Values outside it leave the picture, and NaN leaves a gap.
     """
     _check(series, limits, log)
     n = max(len(y) for y in series.values())
@@ -113,8 +113,8 @@ def _axes(plot: _Plot, xlabel: str, ylabel: str) -> list[str]:
 
 
 def _ticks(low: float, high: float, least: float = 0.0) -> list[float]:
-    """Round numbers from low to high, about five."""
-    raw = max((high - low) / 5, least, 1e-12)
+    """Round numbers from low to high, about six."""
+    raw = max((high - low) / 6, least, 1e-12)
     power = 10.0 ** np.floor(np.log10(raw))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
     return [
@@ -137,14 +137,16 @@ def _path(line: _Line) -> str:
         for (x, y), ok, new in zip(line.points, known, starts, strict=True)
         if ok
     )
-    return f"<path d='{''.join(steps)}' fill='none' stroke='{line.colour}' stroke-width='2.2' stroke-dasharray='{line.dash}'/>"
+    look = f"fill='none' stroke='{line.colour}' stroke-width='2.2' stroke-dasharray='{line.dash}'"
+    return f"<path d='{''.join(steps)}' {look}/>"
 
 
 def _clipped(plot: _Plot, body: str) -> str:
     """What leaves the box of the plot (and a little around it, for thick lines) is not seen."""
-    box = plot.left - 3, plot.top - 3, plot.right - plot.left + 6, plot.bottom - plot.top + 6
-    x, y, width, height = (f"{v:g}" for v in box)
-    return f"<svg x='{x}' y='{y}' width='{width}' height='{height}' viewBox='{x} {y} {width} {height}'>{body}</svg>"
+    x, y = f"{plot.left - 3:g}", f"{plot.top - 3:g}"
+    width, height = f"{plot.right - plot.left + 6:g}", f"{plot.bottom - plot.top + 6:g}"
+    box = f"x='{x}' y='{y}' width='{width}' height='{height}' viewBox='{x} {y} {width} {height}'"
+    return f"<svg {box}>{body}</svg>"
 
 
 def _names(plot: _Plot, lines: list[_Line]) -> list[str]:

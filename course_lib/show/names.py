@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-STEP = 4.0  # how dense the lines are sampled, in pixels
+STEP = 6.0  # how dense the lines are sampled, in pixels
 CLEAR = 30.0  # more distance than this to the nearest other line is no better
 
 
@@ -13,14 +13,14 @@ def places(
 ) -> list[np.ndarray]:
     """The centre of a label for each line.
 
-    lines [P, 2] are points of the picture, sizes the width and height of each label, box (left, top, right, bottom)
-    where labels may be. Of some places above, below and beside its line, each label takes the one that covers the
-    fewest lines, then the one that is the farthest from all other lines; of equal ones the rightmost.
+    lines [P, 2] are points of the picture, sizes the width and height of each label, box (left, top, right,
+    bottom) where labels may be. Of some places above, below and beside its line, each label takes the one
+    that covers the fewest lines, then the farthest from all others; of equal ones the rightmost.
     """
     paths = [_inside(_sampled(line), box) for line in lines]
     taken, centres = [], []
     for i, (path, size) in enumerate(zip(paths, sizes, strict=True)):
-        others = np.concatenate([*paths[:i], *paths[i + 1 :], *taken])
+        others = np.concatenate([np.zeros((0, 2)), *paths[:i], *paths[i + 1 :], *taken])
         centre = _best(path, others, np.array(size), box)
         taken.append(_filled(centre, size))
         centres.append(centre)
@@ -31,24 +31,23 @@ def _best(path: np.ndarray, others: np.ndarray, size: np.ndarray, box: tuple[flo
     left, top, right, bottom = box
     if not len(path):
         return np.array([left - 1000, top - 1000])  # the line is not seen, so neither is its name
-    some = path[np.linspace(0, len(path) - 1, 24).astype(int)]
+    some = path[np.linspace(0, len(path) - 1, 16).astype(int)]
     side, up = size / 2 + 5
     shifts = np.array([(0, -up), (0, up), (side, -up / 2), (side, up / 2), (-side, -up / 2), (-side, up / 2)])
     centres = (some[:, None] + shifts).reshape(-1, 2)
     centres = np.clip(
         centres, (left + size[0] / 2, top + size[1] / 2), (right - size[0] / 2, bottom - size[1] / 2)
     )
-    covered = _gaps(centres, np.concatenate([path, others]), size) < 2
-    room = _gaps(centres, others, size).min(axis=1, initial=CLEAR)
-    return centres[
-        np.argmax(np.round(room) - 50.0 * covered.sum(axis=1) + 10 * (centres[:, 0] - left) / (right - left))
-    ]
+    own, far = _gaps(centres, path, size), _gaps(centres, others, size)
+    covered = (own < 2).sum(axis=1) + (far < 2).sum(axis=1)
+    room = np.round(far.min(axis=1, initial=CLEAR))
+    return centres[np.argmax(room - 50 * covered + 10 * (centres[:, 0] - left) / (right - left))]
 
 
 def _gaps(centres: np.ndarray, points: np.ndarray, size: np.ndarray) -> np.ndarray:
     """How far each point is from the label at each centre, [centres, points]; 0 inside it."""
-    beyond = np.maximum(np.abs(centres[:, None] - points) - size / 2, 0)
-    return np.hypot(beyond[..., 0], beyond[..., 1])
+    across, down = (np.abs(centres[:, i, None] - points[:, i]) - size[i] / 2 for i in (0, 1))
+    return np.maximum(np.maximum(across, down), 0)
 
 
 def _sampled(line: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sheets of SVG: the picture with its sentence, one line of text, numbers for people, pictures side by side."""
+"""Sheets of SVG: the picture with its sentence, lines of text, numbers for people, pictures side by side."""
 
 import re
 from html import escape, unescape
@@ -48,7 +48,10 @@ def beside(*pictures: str, alt: str | None = None) -> str:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A number rounded once, for people: never '-0.00'. What differs by less than 1e-9 rounds alike on every machine."""
+    """A number rounded once, for people: never '-0.00'.
+
+    Noise below 1e-9, which differs between machines, is taken away first, so that ties round alike on all.
+    """
     return f"{round(round(float(value), 9), digits) + 0.0:.{digits}f}"
 
 
@@ -62,7 +65,7 @@ def text(
     weight: str = "normal",
     halo: bool = False,
 ) -> str:
-    """One line of text; (x, y) is its baseline. A `halo` of paper keeps it readable where it lies over lines."""
+    """One line of text; (x, y) is its baseline. A `halo` of paper keeps it readable across lines."""
     around = (
         f" stroke='{PAPER}' stroke-width='4' stroke-linejoin='round' paint-order='stroke'" if halo else ""
     )
@@ -73,7 +76,10 @@ def text(
 
 
 def heading(words: str, x: float, room: float) -> str:
-    """The title of a picture, made smaller, and at last cut, to fit in `room`. It stands still while its numbers change."""
-    size = min(13, max(9, int(room / (EM * max(len(words), 1)))))
+    """The title of a picture, made smaller, and at last cut, to fit in `room`.
+
+    It starts at the left, and so stands still while the numbers in it change.
+    """
+    size = min(14, max(9, int(room / (EM * max(len(words), 1)))))
     most = int(room / (EM * size))
     return text(x, 22, words if len(words) <= most else words[: most - 1] + "…", size, "start", weight="bold")

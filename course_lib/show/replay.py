@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 def encode(pictures: Sequence[str]) -> dict:
     """What turns any of the pictures into any other, for a script that only sets attributes and texts.
 
-    slots    the places that ever differ: [number of the element in document order, attribute, or '' for its text]
+    slots    the places that ever differ: (number of the element in document order, attribute or '' for text)
     strings  what is ever put there
-    frames   for each picture the changes since the picture before, as [slot, string, slot, string, …]; the first
-             sets every slot
+    frames   for each picture the changes since the picture before, as [slot, string, slot, string, …]; the
+             first sets every slot
     """
     shapes, contents = zip(*map(_read, pictures), strict=True)
     for k, shape in enumerate(shapes):
@@ -32,10 +32,10 @@ def _changes(old: list, new: list[int]) -> list[int]:
 
 
 def _read(picture: str) -> tuple[list[tuple], list[str]]:
-    """A picture's shape, which must be the same in all, and its contents, which may differ: attributes and texts.
+    """A picture's shape, the same in all, and its contents, which may differ: attributes and texts.
 
-    Elements in document order with their number of children fix the tree. Text beside child elements belongs to
-    the shape, for no script could set it without touching the children.
+    Elements in document order with their number of children fix the tree. Text beside child elements belongs
+    to the shape, for no script could set it without touching the children.
     """
     shape, contents = [], []
     for element in ElementTree.fromstring(picture).iter():
@@ -47,8 +47,12 @@ def _read(picture: str) -> tuple[list[tuple], list[str]]:
 
 def _unlike(shape: list[tuple], first: list[tuple]) -> str:
     """Where two shapes part, in words."""
-    short = lambda element: f"<{element[0].rpartition('}')[2]}> with {', '.join(element[3:]) or 'no attributes'}"  # noqa: E731
     for element, wanted in zip(shape, first, strict=False):
         if element != wanted:
-            return f"{short(element)} where that has {short(wanted)}"
+            return f"{_said(element)} where that has {_said(wanted)}"
     return f"{len(shape)} elements where that has {len(first)}"
+
+
+def _said(element: tuple) -> str:
+    tag, children, _, *names = element
+    return f"<{tag.rpartition('}')[2]}> ({', '.join(names) or 'no attributes'}; {children} inside)"

@@ -65,17 +65,19 @@ document.querySelectorAll('figure[data-scrub="@ID@"]:not([data-alive])').forEach
     return { slider, read };
   });
 
-  const play = make("button", "grid-column:4;grid-row:1;padding:1px 10px;min-width:6.5em;font:inherit", { type: "button" });
+  const look = "grid-column:4;grid-row:1;min-width:6em;padding:2px 8px;cursor:pointer;font:inherit;color:inherit;"
+    + "background:none;border:1px solid currentColor;border-radius:4px";
+  const play = make("button", look, { type: "button" });
   const { slider, read } = sliders[0];
   let timer = 0;
-  const look = (sign, verb) => {
+  const say = (sign, verb) => {
     play.textContent = `${sign} ${verb}`;
     play.setAttribute("aria-label", `${verb} ${axes[0].name}`);
   };
   const stop = () => {
     clearInterval(timer);
     timer = 0;
-    look("▶", "play");
+    say("▶", "play");
   };
   const step = () => {
     if (slider.value === slider.max || !figure.isConnected) return stop();
@@ -85,7 +87,7 @@ document.querySelectorAll('figure[data-scrub="@ID@"]:not([data-alive])').forEach
   play.addEventListener("click", () => {
     if (timer) return stop();
     if (slider.value === slider.max) slider.value = 0;
-    look("❚❚", "pause");
+    say("❚❚", "pause");
     timer = setInterval(step, 120);
   });
   stop();

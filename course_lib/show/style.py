@@ -1,4 +1,4 @@
-"""The house style: one set of colours (Okabe & Ito 2008, safe for colour-blind readers), the same in every chapter."""
+"""The house style: one set of colours (Okabe & Ito 2008, safe for colour-blind readers) in every chapter."""
 
 from functools import cache
 
@@ -50,6 +50,7 @@ def shade(value: float, low: float, high: float, steps: int = 24) -> str:
 
     A value beyond the limits has the colour of the limit.
     """
+    low, high = sorted((low, high))
     value = min(max(value, low), high)
     end, colour = (high, VALUE) if value >= 0 else (low, ACTION)
     return mix(colour, round(value / end * steps) / steps if end else 0.0)
@@ -64,7 +65,7 @@ def contrast(colour: str, background: str) -> float:
 
 @cache
 def ink_on(background: str) -> str:
-    """The ink for text on a background '#rrggbb': the house ink, white or black, the first that can be read."""
+    """The ink for text on a background '#rrggbb': house ink, white or black, the first that can be read."""
     return next((ink for ink in (INK, PAPER) if contrast(ink, background) >= READABLE), "#000000")
 
 

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.sparse import csr_array
 
-from course_lib.worlds.mdp import MDP
+from course_lib.worlds.mdp import MDP, check_number
 
 UP, RIGHT, DOWN, LEFT = range(4)
 ACTIONS = ("up", "right", "down", "left")
 STEPS = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])  # (row, column) of each action; row 0 is at the top
 ENDS = {"G": 1.0, "P": -1.0}  # goal and pit: entering one pays this and ends the episode
+DENSE_UP_TO = 400  # states; above, P is stored sparse
+
 # The course's running world: a short way past the pit and a safe one round it, two steps longer.
 HOUSE = """
 ...#...G
@@ -20,7 +22,6 @@ HOUSE = """
 .#...#..
 S....#..
 """
-DENSE_UP_TO = 400  # states; above, P is stored sparse
 
 
 def gridworld(
@@ -32,29 +33,32 @@ def gridworld(
 ) -> MDP:
     """A grid world from a text map; actions 0–3 are up, right, down, left.
 
-    `#` wall · `.` floor · `S` floor where episodes start (anywhere if there is none) · `G` goal, pays 1 and ends
-    · `P` pit, pays −1 and ends · a lower-case letter is floor that pays `rewards[letter]` whenever a step ends
-    on it. `rewards` may also change what `G` and `P` pay, as in {"G": 10, "a": -2}.
+    `#` wall · `.` floor · `S` floor where episodes start (anywhere if there is none) · `G` goal, pays 1 and
+    ends · `P` pit, pays −1 and ends · a lower-case letter is floor that pays `rewards[letter]` whenever a
+    step ends on it. `rewards` may also change what `G` and `P` pay, as in {"G": 10, "a": -2}.
 
-    A move into a wall or off the map stays where it is. With probability `slip` the agent slides to one of the
-    two sides instead (half each). Every step pays `step_reward`, and the reward of the cell on which it ends.
-    States are the free cells in reading order; `labels` are their (row, column).
+    A move into a wall or off the map stays where it is. With probability `slip` the agent slides to one of
+    the two sides instead (half each). Every step pays `step_reward`, and the reward of the cell on which it
+    ends. States are the free cells in reading order; `labels` are their (row, column). P is dense up to 400
+    states and sparse above. ValueError, naming row and column, for what is no map, and for what `MDP`
+    refuses.
     """
     grid = parse_map(text_map)
-    rewards = _rewards(grid, rewards)
-    if not 0 <= slip <= 1:
-        raise ValueError(f"slip is {slip}: it is a probability, from 0 to 1.")
-    if not np.isfinite(step_reward):
-        raise ValueError(f"step_reward is {step_reward}: it must be a finite number.")
-    cells = np.argwhere(grid != "#")
-    S, terminal = len(cells), np.isin(grid[grid != "#"], list(ENDS))
+    check_number("slip", slip, 0, 1)
+    check_number("step_reward", step_reward)
+    cells, marks = np.argwhere(grid != "#"), grid[grid != "#"]
+    S, terminal = len(cells), np.isin(marks, list(ENDS))
     lands = _landing(grid, cells)
     lands[terminal] = np.flatnonzero(terminal)[:, None]
-    sides = [lands, lands[:, [1, 2, 3, 0]], lands[:, [3, 0, 1, 2]]]  # as meant, slid clockwise, slid the other way
+    sides = [
+        lands,
+        lands[:, [1, 2, 3, 0]],
+        lands[:, [3, 0, 1, 2]],
+    ]  # as meant, slid clockwise, slid the other way
     P = _stack(sides, [1 - slip, slip / 2, slip / 2], S)
-    pays = step_reward + np.array([rewards.get(c, 0.0) for c in grid[grid != "#"]])
-    R = (P @ pays).reshape(4, S).T * ~terminal[:, None]
-    start = (grid == "S")[grid != "#"].astype(float)
+    pays = P @ (step_reward + cell_rewards(text_map, rewards))
+    R = np.where(terminal[:, None], 0.0, pays.reshape(4, S).T)
+    start = (marks == "S").astype(float)
     return MDP(
         P if S > DENSE_UP_TO else P.toarray().reshape(4, S, S).swapaxes(0, 1),
         R,
@@ -65,35 +69,51 @@ def gridworld(
     )
 
 
+def cell_rewards(text_map: str, rewards: Mapping[str, float] | None = None) -> np.ndarray:
+    """What a step that ends on each free cell is paid for that, [S] (without the step reward)."""
+    grid = parse_map(text_map)
+    rewards = _rewards(grid, rewards)
+    return np.array([rewards.get(mark, 0.0) for mark in grid[grid != "#"].tolist()])
+
+
 def parse_map(text_map: str) -> np.ndarray:
     """The map as an array of characters [rows, columns]; ValueError where it is not a map."""
+    if not isinstance(text_map, str) or not text_map.strip():
+        raise ValueError(f"the map is {text_map!r}: give a text with at least one free cell, such as 'S.G'.")
     lines = [line.strip() for line in text_map.strip().splitlines()]
-    if not text_map.strip():
-        raise ValueError("the map is empty: draw at least one free cell, such as 'S.G'.")
     for row, line in enumerate(lines):
         if len(line) != len(lines[0]):
-            raise ValueError(f"row {row} of the map has {len(line)} cells, row 0 has {len(lines[0])}: make all rows equally long (walls are '#').")
-        for column, cell in enumerate(line):
-            if cell not in "#.SGP" and not (cell.isascii() and cell.islower()):
-                raise ValueError(f"the map has {cell!r} at row {row}, column {column}: use # . S G P or a lower-case letter.")
+            raise ValueError(
+                f"row {row} of the map has {len(line)} cells, row 0 has {len(lines[0])}: make all rows "
+                f"equally long "
+                "(walls are '#')."
+            )
     grid = np.array([list(line) for line in lines])
+    for (row, column), mark in np.ndenumerate(grid):
+        if mark not in "#.SGP" and not (mark.isascii() and mark.islower()):
+            raise ValueError(
+                f"the map has {str(mark)!r} at row {row}, column {column}: use # . S G P or a lower-case "
+                f"letter."
+            )
     if (grid == "#").all():
         raise ValueError("the map holds walls only: draw at least one free cell ('.').")
-    if not (~np.isin(grid, ["#", *ENDS])).any():
+    if np.isin(grid, ["#", *ENDS]).all():
         raise ValueError("the map has no cell to walk on, only goals and pits: draw at least one '.' or 'S'.")
     return grid
 
 
 def _rewards(grid: np.ndarray, rewards: Mapping[str, float] | None) -> dict[str, float]:
     rewards = {**ENDS, **(rewards or {})}
-    for cell, reward in rewards.items():
-        if cell not in grid and cell not in ENDS:
-            raise ValueError(f"rewards names {cell!r}, which is not on the map.")
-        if cell in "#.S" or not np.isfinite(reward):
-            raise ValueError(f"rewards[{cell!r}] is {reward}: give a finite number to G, P or a lower-case letter of the map.")
-    letters = sorted({c for c in grid.ravel() if c.islower()} - set(rewards))
-    if letters:
-        raise ValueError(f"the map has {letters[0]!r} but rewards does not say what it pays: add rewards={{{letters[0]!r}: …}}.")
+    letters = {str(mark) for mark in np.unique(grid) if mark.islower()}
+    for mark, reward in rewards.items():
+        if mark not in letters and mark not in ENDS:
+            raise ValueError(f"rewards names {mark!r}: only G, P and the map's lower-case letters can pay.")
+        check_number(f"rewards[{mark!r}]", reward)
+    unpaid = sorted(letters - set(rewards))
+    if unpaid:
+        raise ValueError(
+            f"rewards does not say what the map's {unpaid[0]!r} pays: add {{{unpaid[0]!r}: …}} to it."
+        )
     return rewards
 
 

@@ -44,14 +44,14 @@ class MDP:
         if not (S and A):
             raise ValueError(f"R has shape {R.shape}: give the world at least one state and one action.")
         P = _transitions(self.P, S, A)
-        gamma = _discount(self.gamma)
+        check_number("the discount gamma", self.gamma, 0, 1)
         terminal = _terminal(self.terminal, P, R)
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  (the class is frozen)
-        put("P", P), put("R", _frozen(R)), put("gamma", gamma), put("terminal", _frozen(terminal))
+        put("P", P), put("R", _frozen(R)), put("gamma", float(self.gamma)), put("terminal", _frozen(terminal))
         put("start", _frozen(_start(self.start, terminal)))
         put("labels", _labels(self.labels, S))
         put("_R_by_row", _frozen(R.T.flatten()))
-        if gamma == 1:
+        if self.gamma == 1:
             self._check_end_in_reach()
 
     @property
@@ -83,7 +83,9 @@ class MDP:
     def backup_state(self, V: np.ndarray, s: int) -> np.ndarray:
         """One row of `backup`: Q(s, ·) of a single state, [A]."""
         if not 0 <= s < self.S or np.shape(V) != (self.S,):
-            raise ValueError(f"state {s}, V of shape {np.shape(V)}: states are 0 to {self.S - 1}, V is ({self.S},).")
+            raise ValueError(
+                f"state {s}, V of shape {np.shape(V)}: states are 0 to {self.S - 1}, V is ({self.S},)."
+            )
         if not self.sparse:
             return self.R[s] + self.gamma * (self.P[s] @ V)
         data, to, first = self.P.data, self.P.indices, self.P.indptr[s :: self.S]
@@ -105,13 +107,15 @@ class MDP:
         return choose @ self.P, r_pi
 
     def follow(self, act: np.ndarray) -> tuple[np.ndarray | csr_array, np.ndarray]:
-        """`under` for one action a state, act [S] of ints; act[s] = A stands for all actions, equally often."""
-        act = np.asarray(act)
+        """`under` for one action a state, act [S] of ints; act[s] = A stands for all actions, equally
+        often.""" act = np.asarray(act)
         if act.shape != (self.S,) or not np.issubdtype(act.dtype, np.integer):
             raise ValueError(f"act has shape {act.shape}, type {act.dtype}: give one whole number a state.")
         if act.min() < 0 or act.max() > self.A:
             s = np.flatnonzero((act < 0) | (act > self.A))[0]
-            raise ValueError(f"act[{s}] is {act[s]}: actions are 0 to {self.A - 1} ({self.A} for all equally).")
+            raise ValueError(
+                f"act[{s}] is {act[s]}: actions are 0 to {self.A - 1} ({self.A} for all equally)."
+            )
         P, R = self._with_average if act.max() == self.A else (self.P, self.R)
         states = np.arange(self.S)
         return P[act * self.S + states] if self.sparse else P[states, act], R[states, act]
@@ -120,7 +124,9 @@ class MDP:
     def _with_average(self) -> tuple[np.ndarray | csr_array, np.ndarray]:
         """P and R with one more action, number A: the average of all. Shapes as P and R, with A + 1 for A."""
         P, R = self.under(np.full(self.R.shape, 1 / self.A))
-        both = vstack([self.P, P], format="csr") if self.sparse else np.concatenate([self.P, P[:, None]], axis=1)
+        both = (
+            vstack([self.P, P], format="csr") if self.sparse else np.concatenate([self.P, P[:, None]], axis=1)
+        )
         return both, np.column_stack([self.R, R])
 
     def _any_action(self) -> csr_array:
@@ -140,8 +146,8 @@ class MDP:
 
     def _names(self, states: np.ndarray, most: int = 3) -> str:
         """'state 4 (1, 2)' for messages, at most a few of them."""
-        label = lambda s: f"state {s}" + (f" {self.labels[s]}" if self.labels is not None else "")  # noqa: E731
-        more = f" and {len(states) - most} more" if len(states) > most else ""
+        label = lambda s: f"state {s}" + (f" {self.labels[s]}" if self.labels is not None else "")  # noqa:
+        E731 more = f" and {len(states) - most} more" if len(states) > most else ""
         return ", ".join(label(s) for s in states[:most]) + more
 
 
@@ -166,6 +172,13 @@ def check_values(V: np.ndarray, mdp: MDP) -> np.ndarray:
     if len(V) != mdp.S:
         raise ValueError(f"V has {len(V)} entries: give one value a state, {mdp.S} in all.")
     return V
+
+
+def check_number(name: str, x: float, low: float = -np.inf, high: float = np.inf) -> None:
+    """ValueError, naming what it is, unless x is one finite real number from low to high."""
+    if isinstance(x, bool) or not isinstance(x, Real) or not np.isfinite(x) or not low <= x <= high:
+        wanted = "a finite number" if low == -np.inf else f"a number from {low} to {high}"
+        raise ValueError(f"{name} is {x!r}: it must be {wanted}.")
 
 
 def ends(mdp: MDP, pi: np.ndarray) -> np.ndarray:
@@ -200,7 +213,9 @@ def from_gymnasium(env, gamma: float = 0.99) -> MDP:
         terminal[s2] |= terminated
     both = [s2 for s, _, _, s2, _, terminated in moves if terminal[s2] and not terminated and not terminal[s]]
     if both:
-        raise ValueError(f"state {both[0]} is entered both as an end and in passing: split it into two states.")
+        raise ValueError(
+            f"state {both[0]} is entered both as an end and in passing: split it into two states."
+        )
     P[terminal], R[terminal] = np.eye(S)[terminal][:, None, :], 0.0
     return MDP(P, R, gamma, start=getattr(env.unwrapped, "initial_state_distrib", None), terminal=terminal)
 
@@ -265,12 +280,6 @@ def _numbers(name: str, x, ndim: int, shape: str) -> np.ndarray:
     return x
 
 
-def _discount(gamma) -> float:
-    if isinstance(gamma, bool) or not isinstance(gamma, Real) or not 0 <= gamma <= 1:
-        raise ValueError(f"gamma is {gamma!r}: the discount must be one number from 0 to 1.")
-    return float(gamma)
-
-
 def _transitions(P, S: int, A: int) -> np.ndarray | csr_array:
     """P checked and frozen: dense [S, A, S] or sparse [A·S, S], with rows that are probabilities."""
     P = _sparse_transitions(P, S, A) if issparse(P) else _dense_transitions(P, S, A)
@@ -305,7 +314,8 @@ def _check_sums(P, S: int, A: int) -> None:
         total = sums[bad[0]]
         mend = "divide the row by its sum" if total > 0 else "a state where nothing moves must lead to itself"
         raise ValueError(
-            f"P's row for {_place(bad[0], P, S, A)} sums to {total:.10g}, not 1: the probabilities of all next "
+            f"P's row for {_place(bad[0], P, S, A)} sums to {total:.10g}, not 1: the probabilities of all "
+            f"next "
             f"states must sum to 1 ({mend})."
         )
 
@@ -318,14 +328,17 @@ def _dense_transitions(P, S: int, A: int) -> np.ndarray:
     if P is None:
         raise ValueError("P must be an array of real numbers [S, A, S], but it does not convert to one.")
     if P.shape != (S, A, S):
-        raise ValueError(f"P has shape {P.shape}, but R has [S, A] = {S, A}: P must be [S, A, S] = {S, A, S}.")
+        raise ValueError(
+            f"P has shape {P.shape}, but R has [S, A] = {S, A}: P must be [S, A, S] = {S, A, S}."
+        )
     return P
 
 
 def _sparse_transitions(P, S: int, A: int) -> csr_array:
     if P.shape != (A * S, S):
         raise ValueError(
-            f"sparse P has shape {P.shape}, but R has [S, A] = {S, A}: P must be [A·S, S] = {A * S, S}, with row "
+            f"sparse P has shape {P.shape}, but R has [S, A] = {S, A}: P must be [A·S, S] = {A * S, S}, "
+            f"with row "
             "a·S + s for state s and action a."
         )
     if np.iscomplexobj(P):
@@ -346,10 +359,13 @@ def _terminal(terminal, P, R: np.ndarray) -> np.ndarray:
     terminal = np.array(terminal)
     if terminal.shape != (S,) or terminal.dtype != bool:
         raise ValueError(
-            f"terminal has shape {terminal.shape} and type {terminal.dtype}: give True or False for each state, "
+            f"terminal has shape {terminal.shape} and type {terminal.dtype}: give True or False for each "
+            f"state, "
             f"shape ({S},)."
         )
-    stays = np.array([P[a * S : (a + 1) * S].diagonal() if issparse(P) else P[:, a].diagonal() for a in range(A)])
+    stays = np.array(
+        [P[a * S : (a + 1) * S].diagonal() if issparse(P) else P[:, a].diagonal() for a in range(A)]
+    )
     ways = np.diff(P.indptr).reshape(A, S) if issparse(P) else np.count_nonzero(P, axis=2).T
     bad = np.flatnonzero(terminal & (((stays == 0) | (ways > 1)).any(axis=0) | R.any(axis=1)))
     if len(bad):
@@ -367,7 +383,8 @@ def _start(start, terminal: np.ndarray) -> np.ndarray:
     start = _numbers("start", start, ndim=1, shape="[S]")
     if len(start) != len(terminal) or (start < 0).any() or abs(start.sum() - 1) > ROW_TOL:
         raise ValueError(
-            f"start has {len(start)} entries, the smallest {start.min(initial=0):.6g}, with sum {start.sum():.6g}: "
+            f"start has {len(start)} entries, the smallest {start.min(initial=0):.6g}, with sum "
+            f"{start.sum():.6g}: "
             f"give {len(terminal)} probabilities, one a state, that sum to 1."
         )
     return start

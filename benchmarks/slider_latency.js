@@ -1,0 +1,70 @@
+// In the page: `probe` names the picture that a cell shows now, `clock` times a key press, `drag` moves at 60 Hz.
+window.watch = (cell) => {
+  const slider = cell.querySelector("input[type=range], .noUi-handle");
+  const canvas = new OffscreenCanvas(1, 1);
+  const paper = canvas.getContext("2d", { willReadFrequently: true });
+  const known = new WeakMap();
+
+  const probe = () => {
+    const svg = cell.querySelector(".jp-OutputArea-output svg[role=img]");
+    if (svg) return svg.getAttribute("aria-label");
+    const image = cell.querySelector(".jp-OutputArea-output img");
+    if (!image || !image.complete || !image.naturalWidth) return "";
+    const last = known.get(image);
+    if (last && last.src === image.src) return last.name;
+    const name = fingerprint(image);
+    known.set(image, { src: image.src, name });
+    return name;
+  };
+
+  const fingerprint = (image) => { // of its upper part, where the titles are
+    canvas.width = image.naturalWidth;
+    canvas.height = 50;
+    paper.drawImage(image, 0, 0);
+    const words = new Uint32Array(paper.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+    let hash = 0;
+    for (const word of words) hash = (Math.imul(hash, 31) + word) | 0;
+    return String(hash);
+  };
+
+  const until = (expected, most) => new Promise((resolve) => {
+    let pressed = 0;
+    const key = (event) => { pressed = pressed || event.timeStamp; };
+    document.addEventListener("keydown", key, { capture: true, once: true });
+    const end = performance.now() + most;
+    const look = () => {
+      const now = performance.now();
+      if (pressed && probe() === expected) return resolve(now - pressed);
+      if (now > end) return resolve(Infinity);
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  });
+
+  const move = () => {
+    if (slider.type === "range") {
+      slider.value = Number(slider.value) + 1;
+      slider.dispatchEvent(new Event("input"));
+    } else slider.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+  };
+
+  const drag = (steps, rest) => new Promise((resolve) => {
+    const seen = [];
+    let done = 0;
+    const look = () => {
+      const name = probe();
+      if (name && name !== seen.at(-1)) seen.push(name);
+      if (!done || performance.now() < done + rest) requestAnimationFrame(look);
+      else resolve(seen);
+    };
+    requestAnimationFrame(look);
+    const timer = setInterval(() => {
+      move();
+      if (--steps > 0) return;
+      clearInterval(timer);
+      done = performance.now();
+    }, 1000 / 60);
+  });
+
+  return { slider, probe, until, drag };
+};
