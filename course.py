@@ -32,13 +32,9 @@ LAB_SETTINGS = (
     "deploy/lab/overrides.json",
     "deploy/lab/page_config.json",
 )  # no news pop-up, no jupytext menu
-LAB = (
-    "-m",
-    "jupyterlab",
-    "--ServerApp.jpserver_extensions=jupyterlab_jupytext=False",
-)  # a tool, not for readers
+LAB = ("-m", "jupyterlab", "--ServerApp.jpserver_extensions=jupyterlab_jupytext=False")
+PIP_IS_WHOLE = "import pip._internal.cli.main, importlib.metadata as m; m.files('pip')[0]"
 DISK_GB = 2.5
-WORKS = "import pip._internal.cli.main, importlib.metadata as m; m.distribution('pip').read_text('INSTALLER').strip()"
 AGAIN = ", and type the same command again: it goes on where it stopped."
 REASONS = {  # the words of pip: our sentence; the first that fits counts
     r"No space left|Errno 28|not enough space|Disk quota": "the disk is full. Free 2.5 GB (8 GB on Linux with"
@@ -48,8 +44,8 @@ REASONS = {  # the words of pip: our sentence; the first that fits counts
     " written. Close JupyterLab and the editors that use it",
     r"NewConnection|NameResolution|Timeout|ConnectionReset|Connection ?broken|ProtocolErr|ProxyErr|SSLErr"
     r"|Retrying": "the package index does not answer. Check the network (a proxy goes in HTTPS_PROXY)",
-    r"No matching distribution|not a supported wheel|Failed building|metadata-gen": "a package is not built for"
-    " this machine. Take a 64-bit Python 3.12 from python.org (macOS 14, Windows 10, Linux), delete .venv",
+    r"No matching distribution|not a supported wheel|Failed building|metadata-gen": "a package is not made"
+    " for this machine. Take a 64-bit Python 3.12 (python.org; macOS 14, Windows 10, Linux), delete .venv",
 }
 
 
@@ -174,7 +170,7 @@ def setup(options=(), always=False):
         print("Setting up the course in %s (once; about 2 GB, some minutes)." % VENV, flush=True)
         if STAMP.exists():
             STAMP.unlink()
-        if answer("-c", WORKS) is None:
+        if answer("-c", PIP_IS_WHOLE) is None:
             make_venv()
         print("Installing. The last step shows no progress: let it work.", flush=True)
         drop_half_installed()

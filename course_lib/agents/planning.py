@@ -109,10 +109,9 @@ def in_place_value_iteration(mdp: MDP, tol: float = 1e-8) -> Iterator[np.ndarray
 
 
 def prioritized_sweeping(mdp: MDP, tol: float = 1e-8) -> Iterator[tuple[int | None, np.ndarray]]:
-    """Backs up one state at a time, the one with the largest error first; yields (state, V) after each
-    backup, and first (None, V_0).
+    """Backs up one state at a time, the one with the largest error first; yields (state, V).
 
-    The error of a state is |max_a Q(s, a) − V(s)|; a backup can only change the error of its predecessors
+    The first pair is (None, V_0), then comes one pair a backup. The error of a state is |max_a Q(s, a) − V(s)|; a backup can only change the error of its predecessors
     (Moore & Atkeson 1993). Ends when every error is at most (1 − γ)·tol, so that V is within tol of V*.
     """
     _check_tol(tol)
@@ -142,8 +141,7 @@ def policy_iteration(mdp: MDP, pi: np.ndarray | None = None) -> Iterator[tuple[n
 
     Starts from pi, by default the policy that picks every action equally often. A state changes its action
     only for one that is better by more than rounding, so ties cannot make it run in circles. The last pair is
-    optimal; at γ = 1, optimal among the policies that end, and ValueError where a loop collects reward for
-    ever.
+    optimal; at γ = 1, optimal among the policies that end. ValueError where a loop collects reward for ever.
     """
     pi = np.full((mdp.S, mdp.A), 1 / mdp.A) if pi is None else check_policy(pi, mdp)
     while True:
@@ -194,8 +192,8 @@ def modified_policy_iteration(mdp: MDP, tol: float = 1e-8, sweeps: int = 20) -> 
 
 
 def _improve(mdp: MDP, act: np.ndarray, Q: np.ndarray, best: np.ndarray) -> np.ndarray:
-    """A greedy act [S]: as before where that is among the best still, A (all equally) where all actions
-    tie.""" tied = best - Q.min(axis=1) <= ALL_TIE * np.abs(best)
+    """A greedy act [S]: the old one where that is still among the best, A (all equally) where all tie."""
+    tied = best - Q.min(axis=1) <= ALL_TIE * np.abs(best)
     still = (Q[np.arange(mdp.S), np.minimum(act, mdp.A - 1)] == best) & (act < mdp.A)
     change = np.flatnonzero(~(tied | still))
     act = np.where(tied, mdp.A, act)
@@ -206,8 +204,8 @@ def _improve(mdp: MDP, act: np.ndarray, Q: np.ndarray, best: np.ndarray) -> np.n
 def _sweep_along(
     gamma: float, P_pi, r_pi: np.ndarray, V: np.ndarray, sweeps: int, enough: float
 ) -> np.ndarray:
-    """V after at most `sweeps` sweeps along a policy; fewer, if one changes all states alike (up to
-    `enough`).""" for k in range(sweeps):
+    """V after at most `sweeps` sweeps along a policy; fewer, once one changes all states alike to `enough`."""
+    for k in range(sweeps):
         V_old, V = V, P_pi @ (gamma * V)
         V += r_pi
         if k % 5 == 4 and np.ptp(V - V_old) <= enough:
@@ -253,8 +251,7 @@ def error_bound(gamma: float, change: float) -> float:
 
 
 def bounds(mdp: MDP, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A certified interval around V*: (lower [S], upper [S]), from one look ahead at any guess V (MacQueen
-    1966).
+    """A certified interval around V*: (lower [S], upper [S]), from a look ahead at any guess V (MacQueen 1966).
 
     With d = max_a Q(·, a) − V, V* lies between max_a Q + γ/(1−γ)·min d and max_a Q + γ/(1−γ)·max d.
     """
@@ -309,8 +306,8 @@ def _stopping_rule(mdp: MDP, tol: float) -> Callable[[np.ndarray, np.ndarray], b
 
 
 def _check_settles(mdp: MDP, sweep: int) -> None:
-    """At γ = 1 values can grow for ever, or swing: ValueError once that is known, or after a million
-    sweeps.""" if mdp.gamma == 1 and sweep == 1_000:
+    """At γ = 1 values can grow for ever, or swing: ValueError once that is known or a million sweeps done."""
+    if mdp.gamma == 1 and sweep == 1_000:
         last(policy_iteration(mdp))  # raises where a loop collects reward for ever
     if mdp.gamma == 1 and sweep == 1_000_000:
         raise ValueError(

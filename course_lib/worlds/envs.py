@@ -69,8 +69,8 @@ class MDPEnv(gym.Env):
         return self.state, reward, bool(self.mdp.terminal[self.state]), False, {}
 
     def render(self) -> np.ndarray | None:
-        """The board with the agent on it, [height, width, 3] of uint8; None unless render_mode is
-        "rgb_array".""" if self.render_mode is None:
+        """The board with the agent, [height, width, 3] of uint8; None unless render_mode is "rgb_array"."""
+        if self.render_mode is None:
             return None
         picture = self._board.copy()
         if self.state is not None:
@@ -80,8 +80,8 @@ class MDPEnv(gym.Env):
 
     @cached_property
     def P(self) -> dict:
-        """The table P[s][a] = [(probability, next state, reward, terminated), …]; a terminal state stays, for
-        0.""" return {s: {a: self._row(s, a) for a in range(self.mdp.A)} for s in range(self.mdp.S)}
+        """The table P[s][a] = [(probability, next state, reward, terminated), …]; a terminal state stays."""
+        return {s: {a: self._row(s, a) for a in range(self.mdp.A)} for s in range(self.mdp.S)}
 
     def _row(self, s: int, a: int) -> list[tuple[float, int, float, bool]]:
         if self.mdp.terminal[s]:
@@ -168,8 +168,8 @@ WORLDS = {
 
 
 def make(world: str, render_mode: str | None = None, **settings) -> MDPEnv:
-    """The environment of one of WORLDS; settings go to the function that makes it. `gymnasium.make` calls
-    this.""" if world == "GridWorld":
+    """What `gymnasium.make` calls: the environment of one of WORLDS, made with these settings."""
+    if world == "GridWorld":
         settings = {"text_map": HOUSE} | settings
         arriving = cell_rewards(settings["text_map"], settings.get("rewards"))
         return MDPEnv(gridworld(**settings), render_mode, settings.get("step_reward", 0.0), arriving)

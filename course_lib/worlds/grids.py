@@ -85,15 +85,14 @@ def parse_map(text_map: str) -> np.ndarray:
         if len(line) != len(lines[0]):
             raise ValueError(
                 f"row {row} of the map has {len(line)} cells, row 0 has {len(lines[0])}: make all rows "
-                f"equally long "
-                "(walls are '#')."
+                "equally long (walls are '#')."
             )
     grid = np.array([list(line) for line in lines])
     for (row, column), mark in np.ndenumerate(grid):
         if mark not in "#.SGP" and not (mark.isascii() and mark.islower()):
             raise ValueError(
                 f"the map has {str(mark)!r} at row {row}, column {column}: use # . S G P or a lower-case "
-                f"letter."
+                "letter."
             )
     if (grid == "#").all():
         raise ValueError("the map holds walls only: draw at least one free cell ('.').")

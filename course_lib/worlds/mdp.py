@@ -107,8 +107,8 @@ class MDP:
         return choose @ self.P, r_pi
 
     def follow(self, act: np.ndarray) -> tuple[np.ndarray | csr_array, np.ndarray]:
-        """`under` for one action a state, act [S] of ints; act[s] = A stands for all actions, equally
-        often.""" act = np.asarray(act)
+        """`under` for one action a state, act [S] of ints; act[s] = A stands for all actions equally."""
+        act = np.asarray(act)
         if act.shape != (self.S,) or not np.issubdtype(act.dtype, np.integer):
             raise ValueError(f"act has shape {act.shape}, type {act.dtype}: give one whole number a state.")
         if act.min() < 0 or act.max() > self.A:
@@ -146,9 +146,9 @@ class MDP:
 
     def _names(self, states: np.ndarray, most: int = 3) -> str:
         """'state 4 (1, 2)' for messages, at most a few of them."""
-        label = lambda s: f"state {s}" + (f" {self.labels[s]}" if self.labels is not None else "")  # noqa:
-        E731 more = f" and {len(states) - most} more" if len(states) > most else ""
-        return ", ".join(label(s) for s in states[:most]) + more
+        labels = [""] * self.S if self.labels is None else [f" {label}" for label in self.labels]
+        more = f" and {len(states) - most} more" if len(states) > most else ""
+        return ", ".join(f"state {s}{labels[s]}" for s in states[:most]) + more
 
 
 def check_policy(pi: np.ndarray, mdp: MDP) -> np.ndarray:
@@ -314,9 +314,8 @@ def _check_sums(P, S: int, A: int) -> None:
         total = sums[bad[0]]
         mend = "divide the row by its sum" if total > 0 else "a state where nothing moves must lead to itself"
         raise ValueError(
-            f"P's row for {_place(bad[0], P, S, A)} sums to {total:.10g}, not 1: the probabilities of all "
-            f"next "
-            f"states must sum to 1 ({mend})."
+            f"P's row for {_place(bad[0], P, S, A)} sums to {total:.10g}, not 1: the probabilities of "
+            f"all next states must sum to 1 ({mend})."
         )
 
 
@@ -338,8 +337,7 @@ def _sparse_transitions(P, S: int, A: int) -> csr_array:
     if P.shape != (A * S, S):
         raise ValueError(
             f"sparse P has shape {P.shape}, but R has [S, A] = {S, A}: P must be [A·S, S] = {A * S, S}, "
-            f"with row "
-            "a·S + s for state s and action a."
+            "with row a·S + s for state s and action a."
         )
     if np.iscomplexobj(P):
         raise ValueError("sparse P holds complex numbers: it must hold real probabilities.")
@@ -360,8 +358,7 @@ def _terminal(terminal, P, R: np.ndarray) -> np.ndarray:
     if terminal.shape != (S,) or terminal.dtype != bool:
         raise ValueError(
             f"terminal has shape {terminal.shape} and type {terminal.dtype}: give True or False for each "
-            f"state, "
-            f"shape ({S},)."
+            f"state, shape ({S},)."
         )
     stays = np.array(
         [P[a * S : (a + 1) * S].diagonal() if issparse(P) else P[:, a].diagonal() for a in range(A)]
