@@ -28,10 +28,7 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "course-stamp.txt"  # written last: an installation without it was interrupted
-LAB_SETTINGS = (
-    "deploy/lab/overrides.json",
-    "deploy/lab/page_config.json",
-)  # no news pop-up, no jupytext menu
+LAB_SETTINGS = ("deploy/lab/overrides.json", "deploy/lab/page_config.json")  # no news pop-up, no jupytext
 LAB = ("-m", "jupyterlab", "--ServerApp.jpserver_extensions=jupyterlab_jupytext=False")
 PIP_IS_WHOLE = "import pip._internal.cli.main, importlib.metadata as m; m.files('pip')[0]"
 DISK_GB = 2.5

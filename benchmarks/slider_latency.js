@@ -66,5 +66,18 @@ window.watch = (cell) => {
     }, 1000 / 60);
   });
 
-  return { slider, probe, until, drag };
+  // The picture, once it is no longer the old one and has not changed for a while; at the latest after 5 s.
+  const settled = (old, rest) => new Promise((resolve) => {
+    const begin = performance.now();
+    let name = "", since = begin;
+    const look = () => {
+      const now = performance.now(), found = probe();
+      if (found !== name) [name, since] = [found, now];
+      if ((name && name !== old && now > since + rest) || now > begin + 5000) resolve(name);
+      else requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  });
+
+  return { slider, until, drag, settled };
 };

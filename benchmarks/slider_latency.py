@@ -115,19 +115,18 @@ def measure(page, kernel, number: int, presses: int) -> dict:
 
 def learn(page, presses: int) -> list[str]:
     """The name of the picture of each value, from the first on, each given time to settle."""
-    home(page)
-    pictures = [page.evaluate("w.probe()")]
+    pictures = [home(page)]
     for _ in range(presses):
         page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(500)
-        pictures.append(page.evaluate("w.probe()"))
-    assert len(set(pictures)) == presses + 1, "two values have the same picture, or one was too slow"
+        pictures.append(page.evaluate("old => w.settled(old, 300)", pictures[-1]))
+    assert len(set(pictures)) == presses + 1, f"two values have one picture, or it came late: {pictures}"
     return pictures
 
 
-def home(page) -> None:
+def home(page) -> str:
     page.keyboard.press("Home")
-    page.wait_for_timeout(800)
+    page.wait_for_timeout(500)
+    return page.evaluate("w.settled('', 800)")
 
 
 def cpu_ms(process) -> float:
@@ -156,6 +155,7 @@ def main(presses: int = 40) -> None:
             page = chrome.new_page(viewport={"width": 1280, "height": 900})
             lab.open_notebook(page, server, "sliders.ipynb")
             lab.run_all(page)
+            assert not lab.failures(page), lab.failures(page)
             page.add_script_tag(content=WATCH)
             for number, name in enumerate(DESIGNS, start=1):
                 results[name] = measure(page, server.kernel(), number, presses)

@@ -137,6 +137,15 @@ def run_all(page: Page, restart: bool = False) -> None:
     page.wait_for_timeout(300)  # the last outputs are drawn
 
 
+def failures(page: Page) -> list[str]:
+    """The errors among the outputs of all cells, from the notebook's model, seen or not."""
+    return page.evaluate(
+        """() => jupyterapp.shell.currentWidget.content.widgets.flatMap((cell) => cell.model.outputs?.toJSON() ?? [])
+            .filter((output) => output.output_type === 'error')
+            .map((output) => `${output.ename}: ${output.evalue}`)"""
+    )
+
+
 def show_cell(page: Page, number: int) -> Locator:
     """Scroll to a code cell; JupyterLab draws no output that is far away."""
     cell = page.locator(".jp-CodeCell").nth(number)

@@ -111,8 +111,9 @@ def in_place_value_iteration(mdp: MDP, tol: float = 1e-8) -> Iterator[np.ndarray
 def prioritized_sweeping(mdp: MDP, tol: float = 1e-8) -> Iterator[tuple[int | None, np.ndarray]]:
     """Backs up one state at a time, the one with the largest error first; yields (state, V).
 
-    The first pair is (None, V_0), then comes one pair a backup. The error of a state is |max_a Q(s, a) − V(s)|; a backup can only change the error of its predecessors
-    (Moore & Atkeson 1993). Ends when every error is at most (1 − γ)·tol, so that V is within tol of V*.
+    The first pair is (None, V_0), then one pair a backup. The error of a state is |max_a Q(s, a) − V(s)|;
+    a backup can only change the errors of its predecessors (Moore & Atkeson 1993). Ends when every error is
+    at most (1 − γ)·tol, so that V is within tol of V*. Needs γ < 1.
     """
     _check_tol(tol)
     if mdp.gamma == 1:
@@ -204,7 +205,7 @@ def _improve(mdp: MDP, act: np.ndarray, Q: np.ndarray, best: np.ndarray) -> np.n
 def _sweep_along(
     gamma: float, P_pi, r_pi: np.ndarray, V: np.ndarray, sweeps: int, enough: float
 ) -> np.ndarray:
-    """V after at most `sweeps` sweeps along a policy; fewer, once one changes all states alike to `enough`."""
+    """V after at most `sweeps` sweeps along a policy; or until one changes all states alike, to `enough`."""
     for k in range(sweeps):
         V_old, V = V, P_pi @ (gamma * V)
         V += r_pi
@@ -251,7 +252,7 @@ def error_bound(gamma: float, change: float) -> float:
 
 
 def bounds(mdp: MDP, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A certified interval around V*: (lower [S], upper [S]), from a look ahead at any guess V (MacQueen 1966).
+    """A certified interval around V*: (lower [S], upper [S]), from a look ahead at any V (MacQueen 1966).
 
     With d = max_a Q(·, a) − V, V* lies between max_a Q + γ/(1−γ)·min d and max_a Q + γ/(1−γ)·max d.
     """
@@ -306,7 +307,7 @@ def _stopping_rule(mdp: MDP, tol: float) -> Callable[[np.ndarray, np.ndarray], b
 
 
 def _check_settles(mdp: MDP, sweep: int) -> None:
-    """At γ = 1 values can grow for ever, or swing: ValueError once that is known or a million sweeps done."""
+    """At γ = 1 values can grow for ever, or swing: ValueError once that is known, or a million sweeps."""
     if mdp.gamma == 1 and sweep == 1_000:
         last(policy_iteration(mdp))  # raises where a loop collects reward for ever
     if mdp.gamma == 1 and sweep == 1_000_000:

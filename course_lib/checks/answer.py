@@ -16,8 +16,8 @@ class Wrong(Exception):
 def checker(test: Callable[[object], str]) -> Callable[[object], None]:
     """Turn test(attempt) into a checker that prints its verdict.
 
-    `test` raises Wrong(sentence), or returns the sentence for a right answer. Without running anything an attempt
-    that still holds its `...` is "not attempted yet". An error inside an attempt is reported, not raised.
+    `test` raises Wrong(sentence), or returns the sentence for a right answer. An attempt that still holds its
+    `...` is not run: it is "not attempted yet". An error inside an attempt is reported, not raised.
     `checker.verdict(attempt)` gives ("right" | "wrong" | "not attempted", sentence) for tests.
     """
 
@@ -52,12 +52,14 @@ def is_stub(attempt) -> bool:
         tree = ast.parse(textwrap.dedent(inspect.getsource(attempt)))
     except (TypeError, OSError, SyntaxError):
         return False  # a value, or a function without source: run it
-    holds = lambda node: isinstance(node, ast.Constant) and node.value is ...
     statements = (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return)
-    return any(
-        isinstance(node, statements) and node.value is not None and holds(node.value)
-        for node in ast.walk(tree)
-    )
+    return any(isinstance(node, statements) and _holds_dots(node.value) for node in ast.walk(tree))
+
+
+def _holds_dots(node) -> bool:
+    if isinstance(node, ast.Tuple | ast.List):
+        return any(map(_holds_dots, node.elts))
+    return isinstance(node, ast.Constant) and node.value is ...
 
 
 def _refuse_the_library(attempt) -> None:

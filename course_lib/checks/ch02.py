@@ -73,7 +73,7 @@ def evaluate_ending(method) -> str:
 @checker
 def discounted_visits(method) -> str:
     for world, pi in _problems():
-        P_pi, r_pi = world.under(pi)
+        P_pi, _ = world.under(pi)
         start = np.random.default_rng(3).dirichlet(np.ones(world.S))
         eta = unchanged(lambda P, d: method(P, world.gamma, d), P_pi, start)
         right = np.linalg.solve((np.eye(world.S) - world.gamma * P_pi).T, start)

@@ -12,6 +12,13 @@ def _worlds(gamma: float = 0.9) -> list[MDP]:
     return [random_mdp(S, A, 3, gamma=gamma, rng=rng) for S, A in ((4, 2), (7, 3), (6, 5))]
 
 
+def _one_busy_room(n: int = 50, gamma: float = 0.9) -> MDP:
+    """n rooms that nobody leaves; only the first pays."""
+    R = np.zeros((n, 1))
+    R[0] = 1.0
+    return MDP(np.eye(n)[:, None, :], R, gamma)
+
+
 @checker
 def how_many_sweeps(answers) -> str:
     first_news, exactly_right = answers
@@ -62,7 +69,7 @@ def in_place_sweep(sweep) -> str:
 @checker
 def improve(step) -> str:
     rng = np.random.default_rng(2)
-    for world in _worlds():
+    for world in _worlds() + _worlds(gamma=0.3):
         pi = rng.dirichlet(np.ones(world.A), size=world.S)
         pi[0] = solve(world)[1][0]  # one state where nothing may be gained
         V = evaluate(world, pi)
@@ -100,6 +107,9 @@ def value_iteration_within(method) -> str:
                     f"at γ = {gamma} and tol = {tol:g} the error is larger than tol: is the stop γ/(1 − γ)·change ≤ tol?",
                     tol * (1 + 1e-6),
                 )
+    busy = _one_busy_room()
+    sentence = "where one room pays and 49 do not, the error is larger than tol: the largest change counts, in any state."
+    close(method(busy.P, busy.R, busy.gamma, 0.1), solve(busy)[0], sentence, 0.1 * (1 + 1e-6))
     salary = MDP(np.ones((1, 1, 1)), np.array([[0.0101]]), 0.99)
     close(
         method(salary.P, salary.R, 0.99, 0.01),
@@ -119,6 +129,13 @@ def repaired_value_iteration(method) -> str:
             got, world.gamma * V, "every value is γ times too small: the reward of now is still discounted."
         )
         close(got, V, "the values are not V*: compare the line with the equation, term by term.")
+    busy = _one_busy_room()
+    got = method(busy.P, busy.R, busy.gamma)
+    close(
+        got,
+        solve(busy)[0],
+        "where one room pays and 49 do not it stops too early: ask for the largest change.",
+    )
     return "right: the reward of now is paid now."
 
 

@@ -43,13 +43,13 @@ document.querySelectorAll('figure[data-scrub="@ID@"]:not([data-alive])').forEach
   };
   const columns = "max-content minmax(7em,24em) max-content max-content";
   const controls = make("div", `display:grid;grid-template-columns:${columns};gap:6px 12px;align-items:center;margin:4px 0 8px`);
-  controls.dataset.lmSuppressShortcuts = "true"; // otherwise JupyterLab takes the arrow keys
 
   const sliders = axes.map(({ name, values }, axis) => {
     const row = make("label", "display:contents");
     const slider = make("input", "grid-column:2;margin:0;accent-color:#0072B2", { type: "range", min: 0, max: values.length - 1 });
     const value = make("span", `grid-column:3;font-variant-numeric:tabular-nums;min-width:${Math.max(...values.map((v) => v.length))}ch`);
     slider.value = at[axis];
+    slider.dataset.lmSuppressShortcuts = "true"; // otherwise JupyterLab takes the arrow keys
     slider.setAttribute("aria-label", name);
     value.setAttribute("aria-hidden", "true"); // read out as the value of the slider
     const read = () => {
@@ -68,6 +68,7 @@ document.querySelectorAll('figure[data-scrub="@ID@"]:not([data-alive])').forEach
   const look = "grid-column:4;grid-row:1;min-width:6em;padding:2px 8px;cursor:pointer;font:inherit;color:inherit;"
     + "background:none;border:1px solid currentColor;border-radius:4px";
   const play = make("button", look, { type: "button" });
+  play.dataset.lmSuppressShortcuts = "true"; // and Enter
   const { slider, read } = sliders[0];
   let timer = 0;
   const say = (sign, verb) => {

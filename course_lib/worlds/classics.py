@@ -50,12 +50,12 @@ def example_4_1() -> MDP:
 def car_rental() -> MDP:
     """Jack's car rental, Example 4.2, γ = .9, exact: [S, A] = 441 × 11, nothing is terminal.
 
-    State (i, j), its label: i and j cars in the evening at locations 1 and 2, 0 to 20 each. Action a moves a
-    − 5 cars overnight from 1 to 2 (a = 5: none), $2 a car. Next day Poisson(3) and Poisson(4) customers ask
+    State (i, j), its label: i and j cars in the evening at locations 1 and 2, 0 to 20 each. Action a moves
+    a − 5 cars overnight from 1 to 2 (a = 5: none), $2 a car. Next day Poisson(3) and Poisson(4) customers ask
     for cars, $10 for each one rented; then Poisson(3) and Poisson(2) cars come back, to be rented from the
     day after. Cars above 20 are taken away. Both caps take the whole tail of their distribution, so nothing
     is truncated. Asked for more cars than it has, a location sends all of them; every car asked for is paid,
-    so such an action is never best, and no two actions tie.
+    so such an action is never best.
     R is the expected reward. Known (S&B Fig. 4.2): from "never move" (a = 5) policy iteration takes 4
     improvements, and the best policy moves between −4 and 5 cars.
     """
@@ -63,10 +63,8 @@ def car_rental() -> MDP:
     S, A = state.shape[1], 2 * MOVES + 1
     asked = np.arange(A) - MOVES
     move = np.clip(asked, -state[1][:, None], state[0][:, None])
-    morning_1, morning_2 = (
-        np.minimum(state[0][:, None] - move, CARS),
-        np.minimum(state[1][:, None] + move, CARS),
-    )
+    morning_1 = np.minimum(state[0][:, None] - move, CARS)
+    morning_2 = np.minimum(state[1][:, None] + move, CARS)
     (day_1, rented_1), (day_2, rented_2) = _rental_day(3, 3), _rental_day(4, 2)
     P = day_1[morning_1][..., :, None] * day_2[morning_2][..., None, :]  # the two locations are independent
     R = 10 * (rented_1[morning_1] + rented_2[morning_2]) - 2 * np.abs(asked)
@@ -81,19 +79,17 @@ def _rental_day(requests: float, returns: float) -> tuple[np.ndarray, np.ndarray
     for morning in cars:
         for rented in range(morning + 1):
             left = morning - rented
-            P[morning, left:] += (
-                rents[morning, rented] * _capped_poisson(returns, at_most=CARS - left)[: CARS + 1 - left]
-            )
+            returned = _capped_poisson(returns, at_most=CARS - left)[: CARS + 1 - left]
+            P[morning, left:] += rents[morning, rented] * returned
     return P, rents @ cars
 
 
 def _capped_poisson(mean: float, at_most: int) -> np.ndarray:
     """Chances of min(n, at_most) for a Poisson n, [21]: the whole tail lies on the cap."""
     n = np.arange(CARS + 1)
-    exactly = np.diff(pdtr(n, mean), prepend=0.0)
-    return np.where(
-        n < at_most, exactly, np.where(n == at_most, pdtrc(at_most - 1, mean) if at_most else 1.0, 0.0)
-    )
+    chances = np.diff(pdtr(n, mean), prepend=0.0)
+    chances[at_most] = pdtrc(at_most - 1, mean) if at_most else 1.0
+    return np.where(n <= at_most, chances, 0.0)
 
 
 def gambler(p_heads: float = 0.4) -> MDP:
