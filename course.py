@@ -29,7 +29,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "course-stamp.txt"  # written last: an installation without it was interrupted
 LAB_SETTINGS = ("deploy/lab/overrides.json", "deploy/lab/page_config.json")  # no news pop-up, no jupytext
-LAB = ("-m", "jupyterlab", "--ServerApp.jpserver_extensions=jupyterlab_jupytext=False")
+LAB = ("-P", "-m", "jupyterlab", "--ServerApp.jpserver_extensions=jupyterlab_jupytext=False")
 PIP_IS_WHOLE = "import pip._internal.cli.main, importlib.metadata as m; m.files('pip')[0]"
 DISK_GB = 2.5
 AGAIN = ", and type the same command again: it goes on where it stopped."
@@ -128,7 +128,10 @@ def make_venv():
     command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
     made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if made.returncode:
-        explain(made.stdout.decode("utf-8", "replace"), "%s could not be made. Delete it" % VENV)
+        explain(
+            made.stdout.decode("utf-8", "replace"),
+            "%s could not be made. Delete it, see that the disk is not full" % VENV,
+        )
 
 
 def drop_half_installed():
@@ -145,17 +148,17 @@ def pip_install(options, lock):
     command += ["-c", "constraints.txt", "-e", ".[test]", *options]
     keep = {} if os.name == "nt" else {"pass_fds": (lock,)}
     with subprocess.Popen(command, cwd=str(ROOT), env=environment(), stderr=subprocess.PIPE, **keep) as pip:
-        words = []
+        words = ""
         try:
             for line in pip.stderr:
-                words.append(line.decode("utf-8", "replace").rstrip())
-                if "Retrying" in words[-1]:
-                    print("  no answer from the package index; trying again ...", flush=True)
+                if b"Retrying" in line and "Retrying" not in words:
+                    print("  the package index does not answer; pip tries again ...", flush=True)
+                words += line.decode("utf-8", "replace")
         except BaseException:
             pip.terminate()
             raise
     if pip.returncode:
-        explain("\n".join(words), "pip could not install the course, and says why above. Mend that")
+        explain(words, "pip could not install the course, and says why above. Mend that")
 
 
 def setup(options=(), always=False):
@@ -219,7 +222,9 @@ def main(arguments):
     if command == "test":
         return run_checks(options)
     if command == "lab":
-        return become(*LAB, "--ServerApp.root_dir=" + str(ROOT / "chapters"), *options)
+        if not any("root_dir" in option or "notebook-dir" in option for option in options):
+            options = ["--ServerApp.root_dir=" + str(ROOT / "chapters"), *options]
+        return become(*LAB, *options)
     if command in tools:
         os.chdir(str(ROOT))
         return become("-m", "tools." + command, *options)

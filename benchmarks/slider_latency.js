@@ -48,22 +48,19 @@ window.watch = (cell) => {
     } else slider.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
   };
 
+  // One move in each animation frame, as a browser hands on the moves of a mouse; then a rest for what comes late.
   const drag = (steps, rest) => new Promise((resolve) => {
     const seen = [];
-    let done = 0;
+    let end = 0;
     const look = () => {
       const name = probe();
       if (name && name !== seen.at(-1)) seen.push(name);
-      if (!done || performance.now() < done + rest) requestAnimationFrame(look);
-      else resolve(seen);
+      if (steps-- > 0) move();
+      else end = end || performance.now() + rest;
+      if (end && performance.now() > end) resolve(seen);
+      else requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
-    const timer = setInterval(() => {
-      move();
-      if (--steps > 0) return;
-      clearInterval(timer);
-      done = performance.now();
-    }, 1000 / 60);
   });
 
   // The picture, once it is no longer the old one and has not changed for a while; at the latest after 5 s.

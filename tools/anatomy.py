@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 
 from tools.cells import Cell, Section, headings
-from tools.page import Page, calls, code_in, lines_of, prose, text_in, tokens, words
+from tools.page import Page, calls, code_in, lines_of, prose, text_in, tokens, unfolded, words
 
 OPENING = ["Why this chapter", "You will be able to", "Warm-up", "Setup"]
 CLOSING = ["Same as the library?", "When it breaks", "Exercises", "Summary", "Sources and next"]
@@ -16,6 +16,7 @@ TIME_LINE = re.compile(r"Time ~\d+ min · Needs (nothing|\d\d[a-z]?(, \d\d[a-z]?
 FORBIDDEN = re.compile(r"\b(simply|just|obviously)\b", re.IGNORECASE)
 
 WHY_WORDS, SETUP_LINES, CODE_LINES, CELL_MEDIAN, CELL_MAX = 120, 10, 250, 8, 25
+CODE_WIDTH = 100
 GOALS, TOPICS, EXERCISES, CELLS, WORDS = (3, 5), (3, 5), (4, 6), (40, 70), (2000, 3500)
 
 
@@ -166,8 +167,8 @@ def cell_budget(page: Page) -> Iterator[str]:
 
 
 def word_budget(page: Page) -> Iterator[str]:
-    """Every markdown cell counts, <details> and the exercises too; see `words` for what a word is."""
-    count = sum(words(source) for _, source in page.markdown)
+    """Every markdown cell counts, the exercises too, but no folded answer; see `words` for what a word is."""
+    count = sum(words(unfolded(source)) for _, source in page.markdown)
     if outside(count, WORDS):
         yield f"has {count} words: a chapter has {WORDS[0]} to {WORDS[1]}; split a long one"
 
@@ -190,9 +191,16 @@ def upper_budgets(page: Page) -> Iterator[str]:
     """What binds the pages that may be short."""
     if len(page.cells) > CELLS[1]:
         yield f"has {len(page.cells)} cells: keep to {CELLS[1]}"
-    count = sum(words(source) for _, source in page.markdown)
+    count = sum(words(unfolded(source)) for _, source in page.markdown)
     if count > WORDS[1]:
         yield f"has {count} words: keep to {WORDS[1]}"
+
+
+def line_width(page: Page) -> Iterator[str]:
+    for name, source in page.code:
+        width = max(map(len, source.split("\n")))
+        if width > CODE_WIDTH:
+            yield f"{name} has a line of {width} characters: break it at {CODE_WIDTH}, or a reader must scroll"
 
 
 def longest_cell(page: Page) -> Iterator[str]:

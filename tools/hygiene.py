@@ -14,6 +14,7 @@ from tools.page import Page
 CODE_AND_PROSE = [  # need neither outputs nor other files
     anatomy.title,
     anatomy.longest_cell,
+    anatomy.line_width,
     anatomy.tone,
     outputs.valid_python,
     outputs.last_semicolon,

@@ -91,6 +91,11 @@ def prose(source: str) -> str:
     return source
 
 
+def unfolded(source: str) -> str:
+    """Markdown without what stands folded in <details>."""
+    return re.sub(r"<details>.*?</details>", "", source, flags=re.DOTALL)
+
+
 def words(source: str) -> int:
     """Words of prose: an inline formula or piece of code counts as one, a displayed one as none."""
     return len(re.findall(r"\w+(?:[-'’.,]\w+)*", prose(source)))

@@ -1,8 +1,9 @@
 """Rules for bandits: `rule(counts, sums, t, rng) -> arm [runs]` picks the next arm of many runs at once.
 
-counts [runs, arms] says how often each arm was pulled, sums [runs, arms] what it paid in all, t how many pulls are
-done. A rule is a plain function that remembers nothing; `eps_greedy(0.1)` makes one. Ties are broken at random.
-Sources: Sutton & Barto 2018, ch. 2; Auer, Cesa-Bianchi & Fischer 2002; Thompson 1933; Lai & Robbins 1985.
+counts [runs, arms] says how often each arm was pulled, sums [runs, arms] what it paid in all, t how many
+pulls are done. A rule is a plain function that remembers nothing; `eps_greedy(0.1)` makes one. Ties are
+broken at random. Sources: Sutton & Barto 2018, ch. 2; Auer, Cesa-Bianchi & Fischer 2002; Thompson 1933; Lai &
+Robbins 1985.
 """
 
 from collections.abc import Callable
@@ -26,15 +27,16 @@ def argmax_random(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def estimates(counts: np.ndarray, sums: np.ndarray, initial: float = 0.0, weight: float = 0.0) -> np.ndarray:
     """Each arm's mean reward, with `weight` pretended pulls that paid `initial` each; [runs, arms].
 
-    weight = 0 is the sample average, and `initial` for an arm never pulled. initial = 1/2 with weight = 2 is the
-    mean of a Bernoulli arm's Beta posterior under the uniform prior: (successes + 1)/(pulls + 2).
+    weight = 0 is the sample average, and `initial` for an arm never pulled. initial = 1/2 with weight = 2 is
+    the mean of a Bernoulli arm's Beta posterior under the uniform prior: (successes + 1)/(pulls + 2).
     """
     n = counts + weight
     return np.where(n > 0, (sums + weight * initial) / np.where(n > 0, n, 1), initial)
 
 
 def eps_greedy(epsilon: float, initial: float = 0.0, weight: float = 0.0) -> Rule:
-    """ε-greedy: with probability epsilon any arm, all equally likely, otherwise one with the best estimate (S&B §2.2)."""
+    """ε-greedy: with probability epsilon any arm, equally often, otherwise one with the best estimate (S&B
+    §2.2)."""
     _check("epsilon", epsilon, 0, 1)
     _check("weight", weight, 0, np.inf)
     _check("initial", initial, -np.inf, np.inf)
@@ -48,12 +50,13 @@ def eps_greedy(epsilon: float, initial: float = 0.0, weight: float = 0.0) -> Rul
 
 
 def greedy(initial: float = 0.5, weight: float = 2.0) -> Rule:
-    """Always an arm with the best estimate; by default the mean of the Beta posterior under the uniform prior."""
+    """Always an arm with the best estimate; by default the posterior mean under the uniform prior."""
     return eps_greedy(0.0, initial, weight)
 
 
 def optimistic(initial: float = 5.0, weight: float = 1.0) -> Rule:
-    """Greedy, after `weight` pretended pulls of every arm that paid far too much: disappointment explores (S&B §2.6).
+    """Greedy, after `weight` pretended pulls of every arm that paid too much: disappointment explores (S&B
+    §2.6).
 
     The book forgets the initial value at a constant step size; here it fades as weight/(pulls + weight).
     """
@@ -61,7 +64,8 @@ def optimistic(initial: float = 5.0, weight: float = 1.0) -> Rule:
 
 
 def ucb1(c: float = 2**0.5) -> Rule:
-    """The arm with the largest mean + c·√(ln t / pulls), each arm once first; c = √2 is UCB1 (Auer et al. 2002, fig. 1)."""
+    """The largest mean + c·√(ln t / pulls), each arm once first; c = √2 is UCB1 (Auer et al. 2002, fig.
+    1)."""
     _check("c", c, 0, np.inf)
 
     def rule(counts, sums, t, rng):
@@ -73,7 +77,7 @@ def ucb1(c: float = 2**0.5) -> Rule:
 
 
 def thompson(a: float = 1.0, b: float = 1.0) -> Rule:
-    """Thompson sampling for Bernoulli arms: draw each mean from its Beta posterior, pull the arm with the best draw.
+    """Thompson sampling for Bernoulli arms: draw each mean from its Beta posterior, pull the best draw's arm.
 
     The prior of every arm is Beta(a, b); ValueError when the rewards cannot have been 0 or 1.
     """
@@ -88,7 +92,8 @@ def thompson(a: float = 1.0, b: float = 1.0) -> Rule:
 def beta_posterior(
     counts: np.ndarray, sums: np.ndarray, a: float = 1.0, b: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The belief about each Bernoulli arm, Beta(a + successes, b + failures): two arrays of the shape of counts."""
+    """The belief about each Bernoulli arm, Beta(a + successes, b + failures): two arrays, shaped as
+    counts."""
     _check_prior(a, b)
     if (np.less(sums, 0) | np.greater(sums, counts)).any():
         raise ValueError(
@@ -128,8 +133,8 @@ def play_gradient(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The gradient bandit: softmax preferences H, moved by α·(reward − baseline)·(1{arm} − π) (S&B §2.8).
 
-    The baseline is the mean of the rewards before this one, or 0. It remembers more than counts and sums, so it
-    is no `rule` but plays by itself; arguments and results as in `play`.
+    The baseline is the mean of the rewards before this one, or 0. It remembers more than counts and sums, so
+    it is no `rule` but plays by itself; arguments and results as in `play`.
     """
     means, steps = _check_play(means, steps, pull)
     _check("alpha", alpha, 0, np.inf)
@@ -148,7 +153,8 @@ def play_gradient(
 
 
 def regret(means: np.ndarray, arms: np.ndarray) -> np.ndarray:
-    """What not knowing the best arm has cost so far: Σ over the pulls of (best mean − mean pulled); [runs, steps].
+    """What not knowing the best arm has cost so far: Σ over pulls of (best mean − mean pulled); [runs,
+    steps].
 
     means [runs, arms], arms pulled [runs, steps]. It compares means, not rewards, so luck plays no part
     (some call it pseudo-regret).
@@ -173,11 +179,11 @@ def ucb1_bound(means: np.ndarray, steps: np.ndarray | int) -> np.ndarray:
 
 
 def lai_robbins_bound(means: np.ndarray, steps: np.ndarray | int) -> np.ndarray:
-    """ln(steps)·Σ Δ_i/KL(p_i, p_best): the regret that no rule good on all Bernoulli bandits can beat in the long run.
+    """ln(steps)·Σ Δ_i/KL(p_i, p_best): in the long run no rule that is good on all bandits has less regret.
 
-    The limit of regret/ln(steps) is at least that sum, for rules whose regret grows more slowly than every power
-    of steps on every bandit (Lai & Robbins 1985). It says nothing about any finite number of steps. means [arms];
-    shape as `steps`.
+    The limit of regret/ln(steps) is at least that sum, for rules whose regret grows more slowly than every
+    power of steps on every bandit (Lai & Robbins 1985). It says nothing about any finite number of steps.
+    means [arms]; shape as `steps`.
     """
     p = check_probabilities(np.atleast_2d(means))[0]
     worse = p[p < p.max()]
@@ -185,7 +191,8 @@ def lai_robbins_bound(means: np.ndarray, steps: np.ndarray | int) -> np.ndarray:
 
 
 def kl_bernoulli(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """KL(p, q) = p ln(p/q) + (1 − p) ln((1 − p)/(1 − q)): how fast pulls of a p-coin tell it from a q-coin."""
+    """KL(p, q) = p ln(p/q) + (1 − p) ln((1 − p)/(1 − q)): how fast flips of a p-coin tell it from a
+    q-coin."""
     p, q = np.asarray(p, float), np.asarray(q, float)
     return rel_entr(p, q) + rel_entr(1 - p, 1 - q)
 

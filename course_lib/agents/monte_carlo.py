@@ -1,12 +1,11 @@
 """Monte Carlo: learn from the returns of whole episodes (Sutton & Barto 2018, ch. 5).
 
-Prediction plays many episodes at once, since its policy does not change. Control plays one episode a round in each
-of N independent runs, and improves between rounds.
+Prediction plays many episodes at once, since its policy does not change. Control plays one episode a round in
+each of N independent runs, and improves between rounds.
 """
 
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -20,23 +19,23 @@ from course_lib.agents.sampling import (
     by_policy,
     check_ends,
     check_extent,
-    check_share,
+    check_no_circling,
     epsilon_greedy,
     one_over_n,
     step_sizes,
     walk,
     watchable,
 )
-from course_lib.worlds.mdp import MDP, check_policy
+from course_lib.worlds.mdp import MDP, check_number, check_policy
 
-AT_ONCE = 50_000  # episodes played together, unless `batch` says otherwise
+AT_ONCE = 10_000  # episodes played together, unless `batch` says otherwise
 
 
 class Episodes(NamedTuple):
-    """All steps of many episodes, in one array [X] a column; those at the same time t stand together, t ascending.
+    """All steps of many episodes, one array [X] a column, in the order of t, their time within the episode.
 
-    s, a, r, s2 as in `Step`; G the return from here; rho the importance ratio of the actions from here to the end
-    (1 on policy); run and episode say whose step it is; t counts within the episode.
+    s, a, r, s2 as in `Step`; G the return from here on; rho the importance ratio of the actions from here to
+    the end (1 on policy); run and episode say whose step it is.
     """
 
     s: np.ndarray
@@ -75,15 +74,17 @@ def play(
     """Play so many episodes in each run and keep every step, with returns and importance ratios.
 
     Actions come from `behaviour` [S, A], by default pi [S, A] itself; `rho` weighs them for pi (S&B §5.5).
-    ValueError where behaviour never takes an action that pi takes, and for policies that may never end, unless
-    `limit` cuts each episode after so many steps (what would come later is then missing from G).
+    ValueError where behaviour never takes an action that pi takes, and for policies that may never end,
+    unless `limit` cuts each episode after so many steps (what would come later is then missing from G).
     """
     check_extent(None, episodes, runs, limit, rng)
     pi = check_policy(pi, mdp)
     b = pi if behaviour is None else _covering(check_policy(behaviour, mdp), pi, mdp)
     if limit is None:
         check_ends(mdp, b)
-    steps = list(walk(Sampler.of(mdp, reward), by_policy(b, rng), rng, runs * episodes, episodes=1, limit=limit))
+    steps = list(
+        walk(Sampler.of(mdp, reward), by_policy(b, rng), rng, runs * episodes, episodes=1, limit=limit)
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(b > 0, pi / b, 0.0)
     G, rho = _backwards(steps, mdp.gamma, ratio, runs * episodes)
@@ -104,7 +105,7 @@ def _covering(b: np.ndarray, pi: np.ndarray, mdp: MDP) -> np.ndarray:
 
 
 def _backwards(steps: list[Step], gamma: float, ratio: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """G and rho of every step, in the order of the steps: from the last backwards, G ← r + γ G, ρ ← ρ · π/b."""
+    """G and rho of every step, in the order of the steps: from the end, G ← r + γ G, ρ ← ρ π/b."""
     G, rho, out = np.zeros(n), np.ones(n), []
     for step in reversed(steps):
         G[step.n] = step.r + gamma * G[step.n]
@@ -131,9 +132,9 @@ def mc_prediction(
     """V [runs, S], the mean of the returns that followed each state (S&B §5.1), 0 for states never visited.
 
     first_visit   counts each state once an episode (unbiased); otherwise at every visit (biased, consistent)
-    behaviour     off policy: the policy [S, A] that acts; returns are weighed by the importance ratio ρ. Ordinary
-                  importance sampling, Σ ρG / visits, is unbiased; `weighted`, Σ ρG / Σ ρ, is biased, consistent, and
-                  varies less (S&B §5.5)
+    behaviour     off policy: the policy [S, A] that acts; returns are weighed by their importance ratio ρ
+    weighted      Σ ρG / Σ ρ: biased, consistent, varies less; otherwise ordinary importance sampling,
+                  Σ ρG / visits: unbiased, with a variance that may be infinite (S&B §5.5)
     batch         `.iterates` yields V after every so many episodes
 
     Errors as in `play`. With a `limit`, V is off by what the cut-off steps would have brought.
@@ -176,18 +177,67 @@ def mc_control(
     of this kind never ends its episode.
     """
     check_extent(None, episodes, runs, limit, rng)
-    check_share("epsilon", epsilon)
+    check_number("epsilon", epsilon, 0, 1)
     if limit is None:
         check_no_circling(mdp, epsilon)
     world = Sampler.of(anywhere(mdp) if exploring_starts else mdp, reward)
-    Q, latest = np.zeros((runs, mdp.S, mdp.A)), np.full(runs * mdp.S * mdp.A, -1)
+    Q, latest = np.zeros((runs, mdp.S, mdp.A)), np.full((runs, mdp.S, mdp.A), -1)
     rate, values = step_sizes(alpha, Q.size), Q.reshape(-1)
     for k in range(episodes):
-        explore = chain([1.0] if exploring_starts else [], repeat(epsilon))
-        choose = lambda n, s: epsilon_greedy(Q[n, s], next(explore), rng)  # noqa: B023  (called at once)
+        choose = _choices(Q, epsilon, exploring_starts, rng)
         steps = list(walk(world, choose, rng, runs, episodes=1, limit=limit))
-        i, G, first = _visits(steps, mdp, runs, latest, k)
-        for pair, G_t, is_first in zip(i, G, first, strict=True):
-            pair, G_t = (pair[is_first], G_t[is_first]) if first_visit else (pair, G_t)
-            values[pair] += rate(pair) * (G_t - values[pair])
+        counts = [_is_first(step, latest, k) if first_visit else slice(None) for step in steps]
+        G = np.zeros(runs)
+        for (n, s, a, r, _, _, _), c in zip(reversed(steps), reversed(counts), strict=True):
+            G[n] = r + mdp.gamma * G[n]
+            i = ((n * mdp.S + s) * mdp.A + a)[c]
+            values[i] += rate(i) * (G[n][c] - values[i])
+        yield Q
+
+
+def _choices(Q: np.ndarray, epsilon: float, exploring_start: bool, rng: np.random.Generator) -> Choose:
+    """ε-greedy choices for one episode; after an exploring start the first is any action."""
+    explore = chain([1.0] if exploring_start else [], repeat(epsilon))
+    return lambda n, s: epsilon_greedy(Q[n, s], next(explore), rng)
+
+
+def _is_first(step: Step, latest: np.ndarray, k: int) -> np.ndarray:
+    """Which runs take this action in this state for the first time in episode k; noted in `latest`."""
+    at = step.n, step.s, step.a
+    first = latest[at] < k
+    latest[at] = k
+    return first
+
+
+@watchable(result=lambda Q: Q)
+def mc_off_policy_control(
+    mdp: MDP,
+    behaviour: np.ndarray,
+    episodes: int,
+    runs: int = 1,
+    *,
+    rng: np.random.Generator,
+    limit: int | None = None,
+    reward: Reward | None = None,
+) -> Iterator[np.ndarray]:
+    """Q [runs, S, A] of the greedy policy, from the episodes of another one, behaviour [S, A] (S&B §5.7).
+
+    Weighted importance sampling, from the end of each episode back to the last action that is not greedy: so
+    it learns from tails only. `.iterates` yields the live Q after each episode. ValueError where behaviour
+    leaves out an action, and where it may never end, unless there is a `limit`.
+    """
+    check_extent(None, episodes, runs, limit, rng)
+    b = _covering(check_policy(behaviour, mdp), np.ones_like(mdp.R), mdp)
+    if limit is None:
+        check_ends(mdp, b)
+    world, choose = Sampler.of(mdp, reward), by_policy(b, rng)
+    Q, weight = np.zeros((runs, mdp.S, mdp.A)), np.zeros((runs, mdp.S, mdp.A))
+    for _ in range(episodes):
+        G, W = np.zeros(runs), np.ones(runs)
+        for n, s, a, r, _, _, _ in reversed(list(walk(world, choose, rng, runs, episodes=1, limit=limit))):
+            n, s, a, r = (x[W[n] > 0] for x in (n, s, a, r))
+            G[n] = r + mdp.gamma * G[n]
+            weight[n, s, a] += W[n]
+            Q[n, s, a] += W[n] / weight[n, s, a] * (G[n] - Q[n, s, a])
+            W[n] *= (a == Q[n, s].argmax(axis=1)) / b[s, a]
         yield Q

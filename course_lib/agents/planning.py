@@ -21,7 +21,7 @@ TIE = 1e-11  # policy iteration: an action is better only if it gains more than 
 ALL_TIE = (
     1e-12  # modified policy iteration: all actions of a state tie, if they differ by less than this share
 )
-RESOLUTION = 4 * np.finfo(float).eps  # smaller changes, relative to the largest |V|, are rounding
+EPS = np.finfo(float).eps  # one rounding, relative to the number that is rounded
 
 
 def evaluate(mdp: MDP, pi: np.ndarray) -> np.ndarray:
@@ -113,13 +113,12 @@ def prioritized_sweeping(mdp: MDP, tol: float = 1e-8) -> Iterator[tuple[int | No
 
     The first pair is (None, V_0), then one pair a backup. The error of a state is |max_a Q(s, a) − V(s)|;
     a backup can only change the errors of its predecessors (Moore & Atkeson 1993). Ends when every error is
-    at most (1 − γ)·tol, so that V is within tol of V*. Needs γ < 1.
+    at most (1 − γ)·tol, so that V is within tol of V*, or as close as float64 comes. Needs γ < 1.
     """
     _check_tol(tol)
     if mdp.gamma == 1:
         raise ValueError("gamma is 1: prioritised sweeping has no stopping rule there. Use value_iteration.")
-    rounding = RESOLUTION * np.abs(mdp.R).max() / (1 - mdp.gamma)
-    V, enough = np.zeros(mdp.S), max((1 - mdp.gamma) * tol, rounding)
+    V, enough = np.zeros(mdp.S), max((1 - mdp.gamma) * tol, _rounding(mdp))
     before = mdp._any_action().T.tocsr()  # row s: the states that can step to s
     error = np.abs(mdp.backup(V).max(axis=1))
     queue = [(-error[s], s) for s in np.flatnonzero(error > enough)]
@@ -175,6 +174,7 @@ def modified_policy_iteration(mdp: MDP, tol: float = 1e-8, sweeps: int = 20) -> 
             "gamma is 1: the certified interval does not exist. Use policy_iteration or value_iteration."
         )
     V, act, chain = np.zeros(mdp.S), np.full(mdp.S, mdp.A), None
+    stalled, rounding = _stall_detector(mdp.gamma), _rounding(mdp)
     yield V
     while True:
         Q = mdp.backup(V)
@@ -182,7 +182,7 @@ def modified_policy_iteration(mdp: MDP, tol: float = 1e-8, sweeps: int = 20) -> 
         change = V_new - V
         low, high = change.min(), change.max()
         yield V_new
-        if _scaled(mdp.gamma, high - low) <= 2 * tol or _at_resolution(V_new, max(high, -low)):
+        if _scaled(mdp.gamma, high - low) <= 2 * tol or (stalled(high - low) and high - low <= rounding):
             yield np.where(mdp.terminal, 0.0, V_new + _scaled(mdp.gamma, (low + high) / 2))
             return
         improved = _improve(mdp, act, Q, V_new)
@@ -278,30 +278,44 @@ def _check_tol(tol: float) -> None:
         raise ValueError(f"tol is {tol!r}: the tolerance must be a positive number.")
 
 
-def _at_resolution(V: np.ndarray, change: float) -> bool:
-    """Whether a sweep changed V by no more than float64 can hold, so that no later one can do better."""
-    return change <= RESOLUTION * np.abs(V).max()
+def _rounding(mdp: MDP) -> float:
+    """Changes of V below this can be rounding alone: one per backup, of numbers as large as V can be, which
+    dies out only by a factor γ a sweep."""
+    return EPS * np.abs(mdp.R).max() / (1 - mdp.gamma) ** 2 if mdp.gamma < 1 else np.inf
+
+
+def _stall_detector(gamma: float) -> Callable[[float], bool]:
+    """A test, to be asked once a sweep, whether the changes have stopped shrinking, as only rounding explains.
+
+    In exact arithmetic each is at most γ times the one before; so none in 1/(1 − γ) sweeps means a stall.
+    """
+    patience = 20 + 1 / (1 - gamma) if gamma < 1 else np.inf
+    smallest, waited = np.inf, 0
+
+    def stalled(change: float) -> bool:
+        nonlocal smallest, waited
+        smallest, waited = (change, 0) if change < smallest else (smallest, waited + 1)
+        return waited > patience
+
+    return stalled
 
 
 def _stopping_rule(mdp: MDP, tol: float) -> Callable[[np.ndarray, np.ndarray], bool]:
     """The test (V, V_new) → whether V_new, one sweep after V, is within tol of the fixed point."""
     _check_tol(tol)
     gamma = mdp.gamma
-    enough = tol if gamma == 1 else tol * (1 - gamma) / max(gamma, 1e-300)  # turns error_bound round
-    largest_V = np.inf if gamma == 1 else np.abs(mdp.R).max() / (1 - gamma)
-    tol_is_coarse = enough > RESOLUTION * largest_V
+    enough = tol if gamma == 1 else tol * (1 - gamma) / max(gamma, EPS)  # error_bound, turned round
+    can_stall, stalled = enough <= _rounding(mdp), _stall_detector(gamma)
     last_to_settle = 0
 
     def stop(V: np.ndarray, V_new: np.ndarray) -> bool:
         nonlocal last_to_settle
-        if tol_is_coarse and abs(V_new[last_to_settle] - V[last_to_settle]) > enough:
-            return (
-                False  # the one that changed most at the last look still does: no need to look at the others
-            )
+        if not can_stall and abs(V_new[last_to_settle] - V[last_to_settle]) > enough:
+            return False  # the one that changed most at the last look still does: no need to look at all
         step = np.abs(V_new - V)
         last_to_settle = step.argmax()
         change = step[last_to_settle]
-        return change <= enough or _at_resolution(V_new, change)
+        return change <= enough or stalled(change)
 
     return stop
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_lib.agents.planning import evaluate
+from course_lib.agents.planning import evaluate, solve
 from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
 from course_lib.worlds.classics import random_walk
 from course_lib.worlds.mdp import MDP, random_mdp
@@ -11,7 +11,8 @@ from course_lib.worlds.mdp import MDP, random_mdp
 def _problems() -> list[tuple[MDP, np.ndarray]]:
     """Random worlds, each with a random policy."""
     rng = np.random.default_rng(21)
-    worlds = [random_mdp(S, A, 3, gamma=0.9, rng=rng) for S, A in ((4, 2), (7, 3), (6, 6))]
+    sizes = ((4, 2, 0.9), (7, 3, 0.9), (6, 6, 0.5))
+    worlds = [random_mdp(S, A, 3, gamma=gamma, rng=rng) for S, A, gamma in sizes]
     return [(world, rng.dirichlet(np.ones(world.A), size=world.S)) for world in worlds]
 
 
@@ -47,26 +48,17 @@ def q_and_v(pair) -> str:
 @checker
 def evaluate_ending(method) -> str:
     walk = random_walk(7)
-    P_pi, r_pi = walk.under(np.full((walk.S, walk.A), 1 / walk.A))
+    even = np.full((walk.S, walk.A), 1 / walk.A)
+    P_pi, r_pi = walk.under(even)
     V = unchanged(lambda P, r, end: method(P, r, 1.0, end.astype(bool)), P_pi, r_pi, walk.terminal)
-    close(
-        V,
-        evaluate(walk, np.full((walk.S, walk.A), 1 / walk.A)),
-        "on a random walk with 7 states at γ = 1 the values are not i/8.",
-    )
+    sentence = "on a random walk with 7 states between two ends, at γ = 1, the values are not 1/8, 2/8, …: "
+    close(V, evaluate(walk, even), sentence + "the matrix needs the rows *and* the columns of the states that go on.")
     chain = np.array([[0.5, 0.5, 0.0], [0.0, 0.2, 0.8], [0.0, 0.0, 1.0]])
     got = method(chain, np.array([1.0, 2.0, 0.0]), 0.9, np.array([False, False, True]))
     second = 2 / (1 - 0.18)
     first = (1 + 0.45 * second) / 0.55
-    at_one = [2 * (1 + 1.25), 2.5]
-    expect(
-        not _equals(np.asarray(got)[:2], np.array(at_one)), "γ is missing: your answer is the one for γ = 1."
-    )
-    close(
-        got,
-        [first, second, 0.0],
-        "at γ = 0.9 the values are off: both the matrix and r_π keep the states that are not terminal.",
-    )
+    expect(not _equals(np.asarray(got), np.array([4.5, 2.5, 0.0])), "γ is missing: your answer is the one for γ = 1.")
+    close(got, [first, second, 0.0], "at γ = 0.9 the values are off: is γ in front of the matrix?")
     return "right. This is what the library's evaluate does."
 
 
@@ -91,15 +83,18 @@ def discounted_visits(method) -> str:
 
 
 @checker
-def repaired_evaluate(method) -> str:
-    for world, pi in _problems():
-        V = unchanged(lambda P, R, pi: method(P, R, world.gamma, pi), world.P, world.R, pi)
-        wrong_way = np.einsum("sa,tas->st", pi, world.P)
-        bug = np.linalg.solve(np.eye(world.S) - world.gamma * wrong_way, (pi * world.R).sum(axis=1))
-        if _equals(V, bug):
-            raise Wrong("it still goes the wrong way: which axis of P is the state you are in?")
-        close(V, evaluate(world, pi), "the values are off: P[s, a, s2] leads from s to s2.")
-    return "right: P[s, a, s2], from s to s2."
+def repaired_best(method) -> str:
+    rng = np.random.default_rng(23)
+    for gamma, sign in ((0.8, 1), (0.5, 1), (0.8, -1)):
+        world = random_mdp(4, 2, 2, gamma=gamma, rng=rng)
+        R, start = sign * np.abs(world.R), rng.dirichlet(np.ones(4))
+        value = unchanged(lambda P, R, d: method(P, R, gamma, d), world.P, R, start)
+        right = start @ solve(MDP(world.P, R, gamma))[0]
+        expect(np.ndim(value) == 0, f"the answer is one number, not {value!r}.")
+        if value > right + 1e-6:
+            raise Wrong(f"you find {value:.3f}, and nobody can get more than {right:.3f}: which rewards does a policy collect?")
+        close(value, right, f"you find {value:.3f}, but {right:.3f} is possible: have you tried every policy?")
+    return "right. Sixteen policies here; chapter 03 is for worlds where you cannot try them all."
 
 
 def _equals(got, mistake: np.ndarray) -> bool:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_lib.agents.planning import evaluate, solve
+from course_lib.agents.planning import bounds, solve
 from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
 from course_lib.worlds.mdp import MDP, random_mdp
 
@@ -21,6 +21,7 @@ def _one_busy_room(n: int = 50, gamma: float = 0.9) -> MDP:
 
 @checker
 def how_many_sweeps(answers) -> str:
+    expect(all(isinstance(answer, int) for answer in answers), f"your answers are {answers!r}: give two whole numbers.")
     first_news, exactly_right = answers
     expect(
         first_news != 6,
@@ -67,36 +68,27 @@ def in_place_sweep(sweep) -> str:
 
 
 @checker
-def improve(step) -> str:
+def caught_between(method) -> str:
     rng = np.random.default_rng(2)
     for world in _worlds() + _worlds(gamma=0.3):
-        pi = rng.dirichlet(np.ones(world.A), size=world.S)
-        pi[0] = solve(world)[1][0]  # one state where nothing may be gained
-        V = evaluate(world, pi)
-        got = unchanged(lambda P, R, pi, V: step(P, R, world.gamma, pi, V), world.P, world.R, pi, V)
-        Q = world.backup(V)
-        better = Q.max(axis=1) > V + 1e-9
-        want = np.where(better[:, None], np.eye(world.A)[Q.argmax(axis=1)], pi)
-        _blame(got, pi, "no state has switched, but some can gain.")
-        _blame(got, np.eye(world.A)[Q.argmin(axis=1)], "you switch to the worst action.")
-        close(
-            got,
-            want,
-            "the new policy is off: switch exactly where max Q > V + tie, to the argmax, as a row of 0s and one 1.",
-        )
-    tied = MDP(np.ones((1, 2, 1)), np.zeros((1, 2)), 0.5)
-    pi = np.array([[0.0, 1.0]])
-    close(
-        step(tied.P, tied.R, tied.gamma, pi, np.zeros(1)),
-        pi,
-        "two actions tie here, and you switched: the loop would never end. Switch for a gain only.",
-    )
-    return "right. It switches for a gain only, so it cannot go round in circles among ties."
+        V = rng.normal(size=world.S)
+        got = unchanged(lambda P, R, V: method(P, R, world.gamma, V), world.P, world.R, V)
+        expect(len(got) == 2, "give two arrays: the lower and the upper end.")
+        lower, upper = (np.asarray(end, dtype=float) for end in got)
+        right = bounds(world, V)
+        expect(lower.shape == upper.shape == V.shape, "each end is an array with one number a state.")
+        expect(bool((lower <= upper).all()), "the lower end lies above the upper one.")
+        best = solve(world, tol=1e-11)[0]
+        inside = (lower <= best + 1e-9).all() and (best <= upper + 1e-9).all()
+        expect(bool(inside), "V* is not always inside: is it V_new + γ/(1 − γ) times the smallest and largest rise?")
+        close(lower, right[0], "V* lies inside, but the lower end could be higher: use the smallest rise of any state.")
+        close(upper, right[1], "V* lies inside, but the upper end could be lower: use the largest rise of any state.")
+    return "right. V* lies inside, and you need not know it."
 
 
 @checker
 def value_iteration_within(method) -> str:
-    for gamma in (0.5, 0.9, 0.99):
+    for gamma in (0.0, 0.5, 0.9, 0.99):
         for world in _worlds(gamma):
             for tol in (1e-1, 1e-5):
                 got = unchanged(lambda P, R: method(P, R, gamma, tol), world.P, world.R)
@@ -110,25 +102,22 @@ def value_iteration_within(method) -> str:
     busy = _one_busy_room()
     sentence = "where one room pays and 49 do not, the error is larger than tol: the largest change counts, in any state."
     close(method(busy.P, busy.R, busy.gamma, 0.1), solve(busy)[0], sentence, 0.1 * (1 + 1e-6))
-    salary = MDP(np.ones((1, 1, 1)), np.array([[0.0101]]), 0.99)
-    close(
-        method(salary.P, salary.R, 0.99, 0.01),
-        [1.01],
-        "in the salary room the error is larger than tol: a small change is no small error.",
-        0.01,
-    )
+    for gamma, pay, tol in ((0.99, 0.0101, 0.01), (0.9999, 0.000101, 0.001)):  # 1.01 altogether
+        got = method(np.ones((1, 1, 1)), np.array([[pay]]), gamma, tol)
+        sentence = f"in a salary room with γ = {gamma} the error is larger than tol: a small change is no small error."
+        close(got, [1.01], sentence, tol * (1 + 1e-6))
     return "right: tol is now a promise about the error."
 
 
 @checker
 def repaired_value_iteration(method) -> str:
     for world in _worlds():
-        got = unchanged(lambda P, R: method(P, R, world.gamma), world.P, world.R)
-        V = solve(world, tol=1e-11)[0]
-        _blame(
-            got, world.gamma * V, "every value is γ times too small: the reward of now is still discounted."
-        )
-        close(got, V, "the values are not V*: compare the line with the equation, term by term.")
+        for sign in (1, -1):  # worlds where everything pays, and where everything costs
+            R = sign * np.abs(world.R)
+            got = unchanged(lambda P, R: method(P, R, world.gamma), world.P, R)
+            if sign < 0 and np.shape(got) == (world.S,) and np.max(got) >= 0:
+                raise Wrong("where everything costs, some values are still not negative: which guess can never go down?")
+            close(got, solve(MDP(world.P, R, world.gamma), tol=1e-11)[0], "the values are not V*: compare each line with the equation.")
     busy = _one_busy_room()
     got = method(busy.P, busy.R, busy.gamma)
     close(
@@ -136,7 +125,7 @@ def repaired_value_iteration(method) -> str:
         solve(busy)[0],
         "where one room pays and 49 do not it stops too early: ask for the largest change.",
     )
-    return "right: the reward of now is paid now."
+    return "right: a guess may also be too good."
 
 
 def _swept(world: MDP, V: np.ndarray, pick) -> np.ndarray:

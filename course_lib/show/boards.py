@@ -22,12 +22,8 @@ CELL, GAP, EDGE = 50, 3, 6
 SIDE = CELL - GAP
 NARROWEST = 260  # the width of a board with a title, at least
 IN_FULL = 30  # cells; the sentence of a larger board does not list every value
-ARROWS = (
-    (0, -1),
-    (1, 0),
-    (0, 1),
-    (-1, 0),
-)  # (right, down) of up, right, down, left: the screen's y points down
+# (right, down) of the actions up, right, down, left: the screen's y points down
+ARROWS = ((0, -1), (1, 0), (0, 1), (-1, 0))
 ENDS = {"G": REWARD, "P": ACTION}  # goal and pit
 NAMES = {"G": "goal", "P": "pit"}
 
@@ -74,7 +70,7 @@ def grid(
 
     Every action with a positive probability gets an arrow, so ties show. `limits` fix the colours across
     frames, `marks` outline some states, `notes` name some ({state: "A"}). States are the free cells in
-    reading order; a value that is NaN is left open.
+    reading order; a value that is NaN is left open, and so is an end that is worth 0.
     """
     rows, top = _rows(text_map, V, pi), 34 if title else EDGE
     width = max(2 * EDGE + len(rows[0]) * CELL - GAP, NARROWEST if title else 0)
@@ -88,7 +84,7 @@ def grid(
             body.append(f"<rect {at} width='{SIDE}' height='{SIDE}' rx='5' fill='{WALL}'/>")
             continue
         s = next(states)
-        value = None if V is None or kind in ENDS or not isfinite(V[s]) else float(V[s])
+        value = None if V is None or not isfinite(V[s]) or (kind in ENDS and not V[s]) else float(V[s])
         acts = () if pi is None or kind in ENDS else tuple(a for a, p in enumerate(pi[s]) if p > 1e-12)
         note = (notes or {}).get(s, "" if kind == "." or kind.islower() else kind)
         fill = ENDS.get(kind) or (FLOOR if value is None else shade(value, *limits))
@@ -120,12 +116,19 @@ def _cell(fill: str, value: str, note: str, acts: tuple[int, ...], marked: bool)
     edge = f"stroke='{ACCENT}' stroke-width='3'" if marked else "stroke='#d1d5db' stroke-width='1'"
     return (
         f"<rect width='{SIDE}' height='{SIDE}' rx='5' fill='{fill}' {edge}/>"
-        f"<path d='{arrows(acts, 9 if len(acts) < 2 else 11)}' transform='translate({mid:g} {mid - 6 * bool(words):g})' fill='none' "
-        "stroke='currentColor' stroke-width='1.8' stroke-linecap='round' stroke-linejoin='round'/>"
+        f"<path d='{arrows(acts, 9 if len(acts) < 2 else 11)}' "
+        f"transform='translate({mid:g} {mid - 6 * bool(words):g})' fill='none' stroke='currentColor' "
+        "stroke-width='1.8' stroke-linecap='round' stroke-linejoin='round'/>"
         f"<text x='{mid:g}' y='{y:g}' font-size='{size:.3g}' text-anchor='middle' fill='currentColor'>"
         f"{escape(words)}</text>"
         f"<text x='4' y='12' font-size='10' fill='currentColor'>{escape(note * (words != note))}</text>"
     )
+
+
+def _word(cell: str, value: float, digits: int) -> str:
+    if cell in ENDS and not value:
+        return NAMES[cell]
+    return number(value, digits) if isfinite(value) else "open"
 
 
 def _sentence(rows: list[str], V: np.ndarray | None, title: str, digits: int) -> str:
@@ -134,14 +137,12 @@ def _sentence(rows: list[str], V: np.ndarray | None, title: str, digits: int) ->
     free = [cell for row in rows for cell in row if cell != "#"]
     if V is None:
         return f"{size}, {len(free)} free cells."
-    said = [
-        NAMES.get(c) or (number(v, digits) if isfinite(v) else "open") for c, v in zip(free, V, strict=True)
-    ]
+    said = [_word(cell, value, digits) for cell, value in zip(free, V, strict=True)]
     if len(rows) * len(rows[0]) <= IN_FULL:
         words = iter(said)
         lines = (" ".join("wall" if cell == "#" else next(words) for cell in row) for row in rows)
         return f"{size}; values row by row: {'; '.join(lines)}."
-    known = [v for cell, v in zip(free, V, strict=True) if cell not in ENDS and isfinite(v)]
+    known = [v for cell, v in zip(free, V, strict=True) if isfinite(v) and not (cell in ENDS and v == 0)]
     if not known:
         return f"{size}, no values yet."
     start = f", {said[free.index('S')]} at S" if "S" in free else ""

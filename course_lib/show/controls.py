@@ -5,10 +5,11 @@ from numbers import Integral, Real
 
 import ipywidgets
 import numpy as np
+from traitlets import TraitError
 
 
 def control(name: str, spec, room: str = "8em") -> ipywidgets.Widget:
-    """The control for (low, high, step), for a list of values, or one that is given; its name gets so much `room`."""
+    """The control for (low, high, step), for a list of values, or one that is given; `room` is for its name."""
     if isinstance(spec, ipywidgets.Widget) and spec.has_trait("value"):
         return spec
     look = {
@@ -16,9 +17,11 @@ def control(name: str, spec, room: str = "8em") -> ipywidgets.Widget:
         "style": {"description_width": room},
         "layout": {"width": "32em", "max_width": "100%"},
     }
+    if isinstance(spec, str):
+        return ipywidgets.Textarea(spec, rows=spec.count("\n") + 2, **look)
     if isinstance(spec, tuple):
         return _number_slider(name, spec, look)
-    if not isinstance(spec, Iterable) or isinstance(spec, str | bytes | Mapping):
+    if not isinstance(spec, Iterable) or isinstance(spec, bytes | Mapping):
         raise ValueError(f"the slider {name} has {spec!r}: give (low, high, step), or a list of values.")
     options = [(label(x), x) for x in spec]
     if not options:
@@ -40,6 +43,19 @@ def _number_slider(name: str, spec: tuple, look: dict) -> ipywidgets.Widget:
     return ipywidgets.FloatSlider(
         value=low, min=low, max=high, step=step, readout_format=f".{digits}f", **look
     )
+
+
+def place(controls: Mapping[str, ipywidgets.Widget], start: Mapping[str, object]) -> None:
+    """Set controls to the values of `start`; ValueError for one that is not there or cannot take its value."""
+    for name, value in start.items():
+        if name not in controls:
+            raise ValueError(f"start names {name!r}, which is no slider: the sliders are {list(controls)}.")
+        try:
+            controls[name].value = value
+        except TraitError:
+            pass  # it kept its old value, which the next line finds out
+        if controls[name].value != value:  # a slider clips what is out of its range
+            raise ValueError(f"start puts {name} at {value!r}, which is no value of that slider.")
 
 
 def label(value) -> str:

@@ -161,7 +161,7 @@ def _names(plot: _Plot, lines: list[_Line]) -> list[str]:
 
 
 def _dot(plot: _Plot, y: np.ndarray, mark: float) -> str:
-    k = min(max(int(mark), 0), len(y) - 1)
+    k = _nearest(mark, len(y))
     known = np.isfinite(y[k])
     height = float(plot.y(np.clip(y[k], *plot.limits))) if known else plot.bottom
     return (
@@ -172,9 +172,15 @@ def _dot(plot: _Plot, y: np.ndarray, mark: float) -> str:
 
 def _sentence(series, xlabel: str, title: str, mark: float | None) -> str:
     """Where every line starts and ends, in words, and where the dot is."""
-    say = lambda v: f"{round(float(v), 12) + 0.0:.3g}"  # noqa: E731
-    ends = ", ".join(f"{name} from {say(y[0])} to {say(y[-1])}" for name, y in series.items())
-    first = next(iter(series.values()))
-    dot = "" if mark is None else f"; {say(first[min(max(int(mark), 0), len(first) - 1)])} at {mark:g}"
-    n = max(map(len, series.values()))
+    ends = ", ".join(f"{name} from {_said(y[0])} to {_said(y[-1])}" for name, y in series.items())
+    first, n = next(iter(series.values())), max(map(len, series.values()))
+    dot = "" if mark is None else f"; {_said(first[_nearest(mark, len(first))])} at {mark:g}"
     return f"{title + ': ' if title else ''}{ends} ({xlabel} 0 to {n - 1}){dot}."
+
+
+def _said(value: float) -> str:
+    return f"{round(float(value), 12) + 0.0:.3g}" if np.isfinite(value) else "nothing"
+
+
+def _nearest(mark: float, n: int) -> int:
+    return min(max(int(mark), 0), n - 1)

@@ -1,42 +1,58 @@
 """A table of numbers as a coloured board: SVG text, like the pictures of `boards`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from course_lib.show.boards import number, svg, text
+from course_lib.show.paper import number, svg, text
 from course_lib.show.style import MUTED, ink_on, shade
+
+LETTER = 0.62  # how wide a letter is, as a share of its size
 
 
 def heat(
     table: np.ndarray,
     *,
     limits: tuple[float, float],
+    alt: str,
     title: str = "",
     xlabel: str = "",
     ylabel: str = "",
+    names: tuple[Sequence[str], Sequence[str]] | None = None,
     digits: int = 0,
     cell: int = 20,
-    alt: str,
 ) -> str:
-    """table [rows, columns], row 0 at the bottom, each number on its colour (blue above 0, vermilion below)."""
+    """table [rows, columns], row 0 at the bottom, each number on its colour (blue above 0, vermilion below).
+
+    `names` are those of the rows and of the columns; by default every fifth number. `limits` fix the colours.
+    """
     rows, columns = table.shape
-    left, top = 46, 34
-    body = [text(left + columns * cell / 2, 22, title, 13, weight="bold")]
-    for r in range(rows):
-        for c in range(columns):
-            x, y = left + c * cell, top + (rows - 1 - r) * cell
-            fill = shade(table[r, c], *limits)
-            body.append(
-                f"<rect x='{x}' y='{y}' width='{cell - 1}' height='{cell - 1}' rx='2' fill='{fill}'/>"
-            )
-            words = number(table[r, c], digits)
-            body.append(text(x + cell / 2 - 0.5, y + cell / 2 + 4, words, cell * 0.5, fill=ink_on(fill)))
-    for c in range(0, columns, 5):
-        body.append(text(left + (c + 0.5) * cell, top + rows * cell + 14, str(c), 11, fill=MUTED))
-    for r in range(0, rows, 5):
-        body.append(text(left - 6, top + (rows - 0.5 - r) * cell + 4, str(r), 11, "end", MUTED))
-    body.append(text(left + columns * cell / 2, top + rows * cell + 32, xlabel, 12, fill=MUTED))
-    middle = top + rows * cell / 2
-    body.append(
-        f"<g transform='rotate(-90 14 {middle:g})'>{text(14, middle + 4, ylabel, 12, fill=MUTED)}</g>"
-    )
-    return svg("".join(body), left + columns * cell + 10, top + rows * cell + 42, alt)
+    row_names, column_names = names or (_every_fifth(rows), _every_fifth(columns))
+    left, top = 40 + max(7 * len(name) for name in row_names), 34
+    width, height = columns * cell, rows * cell
+    body = [text(left + width / 2, 22, title, 13, weight="bold")]
+    for r, c in np.ndindex(table.shape):
+        body.append(_square(table[r, c], left + c * cell, top + (rows - 1 - r) * cell, cell, limits, digits))
+    body += [
+        text(left + (c + 0.5) * cell, top + height + 15, n, 11, fill=MUTED)
+        for c, n in enumerate(column_names)
+    ]
+    body += [
+        text(left - 6, top + height - (r + 0.5) * cell + 4, n, 11, "end", MUTED)
+        for r, n in enumerate(row_names)
+    ]
+    body.append(text(left + width / 2, top + height + 34, xlabel, 12, fill=MUTED))
+    turned = f"rotate(-90 14 {top + height / 2:g})"
+    body.append(f"<g transform='{turned}'>{text(14, top + height / 2 + 4, ylabel, 12, fill=MUTED)}</g>")
+    return svg("".join(body), max(left + width, 300) + 12, top + height + 44, alt)
+
+
+def _square(value: float, x: float, y: float, cell: int, limits, digits: int) -> str:
+    fill, words = shade(value, *limits), number(value, digits)
+    size = min(0.5 * cell, 0.8 * cell / (LETTER * len(words)), 16)
+    box = f"<rect x='{x:g}' y='{y:g}' width='{cell - 1}' height='{cell - 1}' rx='2' fill='{fill}'/>"
+    return box + text(x + cell / 2 - 0.5, y + cell / 2 + 0.36 * size, words, size, fill=ink_on(fill))
+
+
+def _every_fifth(n: int) -> list[str]:
+    return [str(i) if i % 5 == 0 else "" for i in range(n)]

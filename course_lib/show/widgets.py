@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from course_lib.show.controls import control, label
+from course_lib.show.controls import control, label, place
 from course_lib.show.figures import png
 from course_lib.show.paper import alt_of, size_of
 from course_lib.show.replay import encode
@@ -70,13 +70,15 @@ def picture(svg_text: str) -> None:
     display({"text/html": _figure(svg_text), "text/plain": alt_of(svg_text)}, raw=True)
 
 
-def live(draw: Callable[..., object], **sliders) -> "Live":
+def live(draw: Callable[..., object], start: Mapping[str, object] | None = None, **sliders) -> "Live":
     """Sliders that call `draw(**values)` in Python at every move, and show what it returns.
 
     draw      returns SVG text, or (figure, sentence) with a matplotlib figure that it redraws: make the
               figure once, outside draw, and change its lines. Its layout stays as it was drawn first
-    sliders   name=(low, high, step) for numbers, or name=[...] for a choice among values; the first value of
-              a choice, or the lowest number, is where it starts. Or any ipywidgets control with a `value`
+    start     where controls stand at first, by value: {"gamma": 0.9}; by default the first value of a choice,
+              or the lowest number
+    sliders   name=(low, high, step) for numbers, name=[...] for a choice among values, name="..." for a text
+              to edit. Or any ipywidgets control with a `value`
 
     Returns the box of controls, in the order given: leave it as the last line of a cell to see it. A test
     moves one by `box.children[0].value = 0.3`. An error in draw is shown in place of the picture.
@@ -85,6 +87,7 @@ def live(draw: Callable[..., object], **sliders) -> "Live":
         raise ValueError("live needs at least one slider: live(draw, gamma=(0.5, 0.95, 0.05)).")
     room = f"{1 + 0.6 * max(map(len, sliders)):.1f}em"
     controls = {name: control(name, spec, room) for name, spec in sliders.items()}
+    place(controls, start or {})
 
     def drawn():
         return _checked(draw(**{name: c.value for name, c in controls.items()}))

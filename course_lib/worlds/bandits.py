@@ -1,8 +1,8 @@
 """Bandits as plain arrays: a world is the row of its arms' means, many worlds at once are means [runs, arms].
 
-A pull is a function `pull(means, arm, rng) -> reward [runs]`: `bernoulli` pays 1 with the arm's probability and 0
-otherwise, `gaussian` pays the arm's mean plus standard normal noise.
-Source: Sutton & Barto 2018, ch. 2.
+A pull is a function `pull(means, arm, rng) -> reward [runs]`: `bernoulli` pays 1 with the arm's probability
+and 0 otherwise, `gaussian` pays the arm's mean plus standard normal noise. Source: Sutton & Barto 2018, ch.
+2.
 """
 
 from numbers import Integral
@@ -59,7 +59,7 @@ def check_probabilities(means: np.ndarray) -> np.ndarray:
     if len(bad):
         run, arm = bad[0]
         raise ValueError(
-            f"means[{run}, {arm}] is {means[run, arm]:.6g}: a Bernoulli arm pays with a probability, from 0 to 1."
+            f"means[{run}, {arm}] is {means[run, arm]:.6g}: a Bernoulli mean is a probability, from 0 to 1."
         )
     return means
 
