@@ -167,12 +167,12 @@ def setup(options=(), always=False):
     with one_at_a_time() as lock:
         if is_ready() and not always:
             return  # the other course.py has done it
-        print("Setting up the course in %s (once; about 2 GB, some minutes)." % VENV, flush=True)
+        print("Installing the course in %s. The first time, it takes 2 GB and some minutes," % VENV)
+        print("and the last of pip's steps, 'Installing collected packages', shows no progress.", flush=True)
         if STAMP.exists():
             STAMP.unlink()
         if answer("-c", PIP_IS_WHOLE) is None:
             make_venv()
-        print("Installing. The last step shows no progress: let it work.", flush=True)
         drop_half_installed()
         pip_install(options, lock)
         settings = VENV / "share" / "jupyter" / "lab" / "settings"
@@ -240,7 +240,7 @@ if __name__ == "__main__":
     except Stop as stop:
         sys.exit("course.py: %s%s" % (stop, AGAIN))
     except KeyboardInterrupt:
-        sys.exit("course.py: stopped. Come back" + AGAIN)
+        sys.exit("course.py: stopped. Come back when you like" + AGAIN)
     except OSError as error:
         advice = "Free some space" if error.errno == errno.ENOSPC else "Put the course where you may write"
         sys.exit("course.py: %s. %s%s" % (error, advice, AGAIN))

@@ -1,11 +1,14 @@
-"""Times the peers of planning.py, in their own environment: planning_peers.py WORLD.npz ANSWER.npz."""
+"""The peers of planning.py, in their own environment: planning_peers.py WORLD.npz ANSWER.npz.
+
+Warms every method up, writes each one's V to ANSWER and prints "ready"; then, for each name of a method on a
+line of its input, runs that once and prints the milliseconds.
+"""
 
 import resource
 import signal
 import sys
 import time
 import warnings
-from statistics import median
 
 import mdptoolbox.mdp
 import numpy as np
@@ -13,23 +16,7 @@ from quantecon.markov import DiscreteDP
 from scipy.sparse import csr_matrix
 
 PATIENCE = 60  # seconds for one method
-MEMORY = 12 << 30  # bytes; above, a method counts as one that cannot run there
-INNER = (5, 10, 20, 50)  # inner sweeps of modified policy iteration that are tried
-
-
-def timed(run, seconds=2.0):
-    """(median milliseconds, the result), after a warm-up that also compiles; TimeoutError after PATIENCE."""
-    signal.alarm(PATIENCE)
-    began = time.perf_counter()
-    result = run()
-    warm = time.perf_counter() - began
-    times = [warm] if warm > seconds else []
-    while warm <= seconds and (len(times) < 3 or (sum(times) < seconds and len(times) < 50)):
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-    signal.alarm(0)
-    return 1e3 * median(times), result
+MEMORY = 12 << 30  # bytes; a method that needs more counts as one that cannot solve this world
 
 
 def quantecon(P, R, gamma, tol):
@@ -38,35 +25,54 @@ def quantecon(P, R, gamma, tol):
     s, a = np.repeat(np.arange(S), A), np.tile(np.arange(A), S)
     model = DiscreteDP(R.ravel(), P[a * S + s], gamma, s, a)
 
-    def solve(method, **settings):
-        return timed(lambda: model.solve(method, epsilon=2 * tol, max_iter=10**6, **settings).v)
+    def method(name, **settings):
+        return None, lambda _: model.solve(name, epsilon=2 * tol, max_iter=10**6, **settings).v
 
-    yield "quantecon value iteration", *solve("vi")
-    by_k = {k: solve("mpi", k=k) for k in INNER}
-    yield "quantecon modified PI, k = 20", *by_k[20]
-    yield "quantecon modified PI, best k", *min(by_k.values(), key=lambda found: found[0])
+    methods = {f"quantecon modified PI, k = {k}": method("mpi", k=k) for k in (5, 10, 20, 50)}
+    return {"quantecon value iteration": method("vi")} | methods
 
 
 def pymdptoolbox(P, R, gamma, tol):
-    """Value iteration; its constructor already computes (how many sweeps it may need): both parts count."""
+    """Value iteration. Its constructor already works (how many sweeps can be needed?), so that counts too."""
     S, A = R.shape
     P = [P[a * S : (a + 1) * S] for a in range(A)]
-    run_ms = []
 
-    def run():
-        solver = mdptoolbox.mdp.ValueIteration(P, R, gamma, epsilon=tol)
-        began = time.perf_counter()
+    def make():
+        return mdptoolbox.mdp.ValueIteration(P, R, gamma, epsilon=tol)
+
+    def run(solver):
         solver.run()
-        run_ms.append(1e3 * (time.perf_counter() - began))
         return np.array(solver.V)
 
-    ms, V = timed(run)
-    yield "pymdptoolbox VI, made and run", ms, V
-    yield "pymdptoolbox VI, run alone", median(run_ms), V
+    return {
+        "pymdptoolbox VI, made and run": (None, lambda _: run(make())),
+        "pymdptoolbox VI, run alone": (make, run),
+    }
+
+
+def timed(prepare, run):
+    """(milliseconds of run, its result); what prepare does is not counted."""
+    prepared = prepare() if prepare else None
+    began = time.perf_counter()
+    result = run(prepared)
+    return 1e3 * (time.perf_counter() - began), result
 
 
 def give_up(*_):
     raise TimeoutError(f"no answer within {PATIENCE} s")
+
+
+def warm_up(methods):
+    """Each method's V, of those that can solve this world in time and memory."""
+    V = {}
+    for name, method in methods.items():
+        signal.alarm(PATIENCE)
+        try:
+            _, V[name] = timed(*method)
+        except (TimeoutError, MemoryError) as error:
+            print(f"{name} cannot: {error!r}", file=sys.stderr)
+        signal.alarm(0)
+    return V
 
 
 def main(world, answer):
@@ -76,14 +82,13 @@ def main(world, answer):
     w = np.load(world)
     S, A = w["R"].shape
     P = csr_matrix((w["data"], w["indices"], w["indptr"]), shape=(A * S, S))
-    found = {}
+    methods = {}
     for package in (quantecon, pymdptoolbox):
-        try:
-            for name, ms, V in package(P, w["R"], float(w["gamma"]), float(w["tol"])):
-                found |= {"ms " + name: ms, "V " + name: V}
-        except (TimeoutError, MemoryError) as error:
-            print(f"{package.__name__} cannot do this: {error!r}", file=sys.stderr)
-    np.savez(answer, **found)
+        methods |= package(P, w["R"], float(w["gamma"]), float(w["tol"]))
+    np.savez(answer, **warm_up(methods))
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(timed(*methods[line.strip()])[0], flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 import psutil
-from playwright.sync_api import Error, Locator, Page, sync_playwright
+from playwright.sync_api import ElementHandle, Error, Page, sync_playwright
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}  # a pop-up would cover the page
@@ -115,11 +115,11 @@ def _end(server: subprocess.Popen) -> None:
         process.kill()
 
 
-def open_notebook(page: Page, lab: Lab, name: str) -> None:
-    """Open a notebook by itself and wait for its cells, and for its kernel to be idle."""
+def open_notebook(page: Page, lab: Lab, name: str, mode: str = "doc") -> None:
+    """Open a notebook (by itself, or as "lab" with all around it) and wait for its cells, and for its kernel to be idle."""
     for _ in range(150):  # the server takes seconds to start
         try:
-            page.goto(f"{lab.url}/doc/tree/{name}", wait_until="commit")
+            page.goto(f"{lab.url}/{mode}/tree/{name}", wait_until="commit")
             break
         except Error:
             page.wait_for_timeout(200)
@@ -140,17 +140,35 @@ def run_all(page: Page, restart: bool = False) -> None:
 def failures(page: Page) -> list[str]:
     """The errors among the outputs of all cells, from the notebook's model, seen or not."""
     return page.evaluate(
-        """() => jupyterapp.shell.currentWidget.content.widgets.flatMap((cell) => cell.model.outputs?.toJSON() ?? [])
+        """() => jupyterapp.shell.currentWidget.content.widgets
+            .flatMap((cell) => cell.model.outputs?.toJSON() ?? [])
             .filter((output) => output.output_type === 'error')
             .map((output) => `${output.ename}: ${output.evalue}`)"""
     )
 
 
-def show_cell(page: Page, number: int) -> Locator:
-    """Scroll to a code cell; JupyterLab draws no output that is far away."""
-    cell = page.locator(".jp-CodeCell").nth(number)
-    cell.evaluate("cell => cell.scrollIntoView()")
-    return cell
+def cells_with(page: Page, words: str) -> list[int]:
+    """The numbers of the cells that have `words` in an output, seen or not."""
+    return page.evaluate(
+        """(words) => jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, i) =>
+            JSON.stringify(cell.model.outputs?.toJSON() ?? "").includes(words) ? [i] : [])""",
+        words,
+    )
+
+
+def show_cell(page: Page, number: int) -> ElementHandle:
+    """Scroll to a cell, for JupyterLab need not draw what is far away; gives its element."""
+    page.evaluate(
+        """async (i) => {
+            const notebook = jupyterapp.shell.currentWidget.content;
+            notebook.activeCellIndex = i;
+            await notebook.scrollToItem(i, "start");
+        }""",
+        number,
+    )
+    return page.evaluate_handle(
+        "i => jupyterapp.shell.currentWidget.content.widgets[i].node", number
+    ).as_element()
 
 
 def save(page: Page) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -87,7 +88,9 @@ def put(self, result, original=widgets.Live.put):
     original(self, result)
     svg = isinstance(result, str)
     drawn = result if svg else hashlib.sha256(self._screen.value).hexdigest()
-    record("live", {"values": [str(c.value) for c in self.children[:-2]], "drawn": drawn, "svg": svg})
+    alt = widgets.alt_of(result) if svg else result[1]
+    values = [float(c.value) for c in self.children[:-2] if c.has_trait("readout")]
+    record("live", {"values": values, "drawn": drawn, "svg": svg, "alt": alt})
 
 widgets.scrub_html, widgets.Live.put = scrub_html, put
 """
@@ -105,3 +108,260 @@ class Opened:
     def drawn(self, kind: str) -> list:
         lines = self.path.with_suffix(".jsonl").read_text().splitlines()
         return [what for k, what in map(json.loads, lines) if k == kind]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    if not lab.chromium():
+        message = "there is no Chromium: install it, for example by `playwright install chromium`"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    with lab.jupyter_lab(tmp_path_factory.mktemp("lab")) as server:
+        shutil.copytree(lab.REPOSITORY / "chapters/data", server.folder / "data")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def chrome(server):
+    with lab.browser() as chrome:
+        yield chrome
+
+
+@pytest.fixture
+def page(chrome):
+    page = chrome.new_page(viewport={"width": 1280, "height": 900})
+    page.add_init_script(path=Path(__file__).with_name("sliders.js"))
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module", params=[None, *THIRD], ids=lambda path: path.stem[:2] if path else "small")
+def ran(request, server, chrome):
+    """A notebook after Run All: the small one, and chapter 03 where it exists."""
+    with opened(server, chrome, request.param) as notebook:
+        yield notebook
+
+
+@contextmanager
+def opened(server: lab.Lab, chrome, source: Path | None):
+    path = server.folder / (source.name if source else "small.ipynb")
+    if source:
+        notebook = nbformat.read(source, 4)
+        notebook.cells.insert(
+            0, nbformat.v4.new_code_cell(f"NAME = {str(path.with_suffix('.jsonl'))!r}{RECORDER}")
+        )
+        nbformat.write(notebook, path)
+    else:
+        lab.write_notebook(path, f"NAME = {str(path.with_suffix('.jsonl'))!r}{RECORDER}", *SMALL)
+    page = chrome.new_page(viewport={"width": 1280, "height": 900})
+    page.add_init_script(path=Path(__file__).with_name("sliders.js"))
+    errors = lab.complaints(page)
+    lab.open_notebook(page, server, path.name)
+    lab.run_all(page)
+    yield Opened(page, server, path, errors)
+    page.close()
+
+
+def figures(page) -> list:
+    """The scrub figures of the notebook, one after the other, each in sight and alive."""
+    for number in lab.cells_with(page, "data-scrub="):
+        yield lab.show_cell(page, number).wait_for_selector("figure[data-alive]")
+
+
+def boxes(page) -> list:
+    """The boxes of live sliders."""
+    for number in lab.cells_with(page, "widget-view+json"):
+        cell = lab.show_cell(page, number)
+        if cell.wait_for_selector(".widget-vbox", timeout=5000):
+            yield cell.query_selector(".widget-vbox")
+
+
+def elements(picture: str) -> list:
+    """What `sliders.read` gives, of Python's picture."""
+    found = ElementTree.fromstring(picture).iter()
+    return [[e.tag.rpartition("}")[2], e.attrib, "" if len(e) else e.text or ""] for e in found]
+
+
+def shown(figure) -> list:
+    """What the figure shows; the parser keeps the namespace apart."""
+    found = figure.query_selector("svg").evaluate("svg => sliders.read(svg)")
+    return [
+        [tag, {k: v for k, v in attributes.items() if k != "xmlns"}, text] for tag, attributes, text in found
+    ]
+
+
+def position(figure) -> int:
+    """The number of the frame at which the sliders stand, by what they tell a screen reader."""
+    data = json.loads(figure.query_selector("script").text_content())
+    frame, stride = 0, 1
+    for axis, slider in zip(data["axes"], figure.query_selector_all("input"), strict=True):
+        frame += stride * axis["values"].index(slider.get_attribute("aria-valuetext"))
+        stride *= len(axis["values"])
+    return frame
+
+
+def by_keyboard(page, figure, pictures: list[str]) -> None:
+    """Move each slider with keys alone: every picture and every word of the controls is right."""
+    for slider in figure.query_selector_all("input"):
+        slider.focus()
+        frames = [position(figure)]
+        for key in ("Home", "ArrowRight", "ArrowRight", "End", "ArrowLeft"):
+            page.keyboard.press(key)
+            frames.append(position(figure))
+            assert shown(figure) == elements(pictures[frames[-1]])
+            value = slider.get_attribute("aria-valuetext")
+            label = slider.evaluate("slider => slider.closest('label').innerText").split("\n")
+            assert label == [slider.get_attribute("aria-label"), value]
+        assert len(set(frames[1:])) >= min(3, int(slider.get_attribute("max")) + 1), "the keys move nothing"
+
+
+def test_run_all_leaves_no_error(ran):
+    assert lab.failures(ran.page) == []
+    assert ran.errors == []
+
+
+def test_scrub_by_keyboard_shows_what_python_drew(ran):
+    drawn = ran.drawn("scrub")
+    for figure, pictures in zip(figures(ran.page), drawn, strict=True):
+        assert shown(figure) == elements(pictures[position(figure)])
+        by_keyboard(ran.page, figure, pictures)
+    assert drawn
+
+
+def test_scrub_shows_every_frame_as_python_drew_it(ran):
+    for figure, pictures in zip(figures(ran.page), ran.drawn("scrub"), strict=True):
+        assert figure.evaluate("(figure, pictures) => sliders.wrongFrames(figure, pictures)", pictures) == []
+
+
+def test_dragging_shows_every_value_and_leaves_the_kernel_alone(ran):
+    kernel = ran.lab.kernel()
+    for figure, pictures in zip(figures(ran.page), ran.drawn("scrub"), strict=True):
+        figure.query_selector("input").focus()
+        ran.page.evaluate("sliders.listen()")
+        before = sum(kernel.cpu_times()[:2])
+        result = figure.evaluate("figure => sliders.drag(figure)")
+        ran.page.wait_for_timeout(100)
+        assert ran.page.evaluate("window.messages") == []
+        assert sum(kernel.cpu_times()[:2]) - before < 0.05
+        values = json.loads(figure.query_selector("script").text_content())["axes"][0]["values"]
+        first = position(figure) - (len(values) - 1)
+        labels = [boards.alt_of(picture) for picture in pictures[first : first + len(values)]]
+        assert result["shown"] == [list(pair) for pair in zip(values, labels, strict=True)]
+
+
+def test_play_runs_to_the_end_and_can_be_paused_by_keyboard(ran):
+    figure = next(figures(ran.page))
+    slider, button = figure.query_selector("input"), figure.query_selector("button")
+    slider.evaluate("slider => { slider.value = 0; slider.dispatchEvent(new Event('input')); }")
+    button.focus()
+    assert button.get_attribute("aria-label") == f"play {slider.get_attribute('aria-label')}"
+    ran.page.keyboard.press("Enter")
+    ran.page.wait_for_timeout(500)
+    ran.page.keyboard.press("Space")
+    at = int(slider.input_value())
+    assert 1 <= at <= 5
+    ran.page.wait_for_timeout(300)
+    assert int(slider.input_value()) == at and button.inner_text() == "▶ play"
+    assert shown(figure) == elements(ran.drawn("scrub")[0][position(figure)])
+    ran.page.keyboard.press("Enter")
+    ran.page.wait_for_function("slider => slider.value === slider.max", arg=slider)
+    ran.page.wait_for_timeout(300)
+    assert button.inner_text() == "▶ play"
+
+
+def test_live_by_keyboard_shows_what_python_drew(ran):
+    count = 0
+    for box in boxes(ran.page):
+        for handle in box.query_selector_all(".noUi-handle"):
+            handle.focus()
+            for key in ("ArrowRight", "ArrowRight"):
+                before = len(ran.drawn("live"))
+                ran.page.keyboard.press(key)
+                wait_for_update(ran, before)
+                check_live(box, ran.drawn("live")[-1])
+                count += 1
+    assert count
+
+
+def wait_for_update(ran: Opened, before: int) -> None:
+    for _ in range(100):
+        if len(ran.drawn("live")) > before:
+            break
+        ran.page.wait_for_timeout(50)
+    ran.page.wait_for_function(f"() => {lab.IDLE}")
+    ran.page.wait_for_timeout(150)  # the page has drawn it
+
+
+def check_live(box, drawn: dict) -> None:
+    """The picture in the page is the one that Python drew last, for the values that stand beside the sliders."""
+    readouts = [readout.inner_text() for readout in box.query_selector_all(".widget-readout")]
+    assert [float(x) for x in readouts] == pytest.approx(drawn["values"])
+    if drawn["svg"]:
+        assert shown(box) == elements(drawn["drawn"])
+    else:
+        assert box.query_selector("img").evaluate("image => sliders.digest(image)") == drawn["drawn"]
+    assert box.query_selector(".widget-html:last-child").inner_text() == drawn["alt"]
+
+
+def test_opened_untrusted_and_unrun_every_slider_is_a_still(ran, page):
+    notebook = saved(ran)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("Nobody has signed this."))
+    name = f"untrusted-{ran.path.name}"
+    nbformat.write(notebook, ran.lab.folder / name)
+    lab.open_notebook(page, ran.lab, name)
+    cells = [*lab.cells_with(page, "data-scrub="), *lab.cells_with(page, "widget-view+json")]
+    for cell in [lab.show_cell(page, number) for number in cells]:
+        image = cell.wait_for_selector(".jp-OutputArea-output img")
+        page.wait_for_function("image => image.naturalWidth > 100", arg=image)
+        if "svg" in image.get_attribute("src"):  # JupyterLab gives a PNG no alternative text
+            assert re.search(r"\d", image.get_attribute("alt"))
+        assert not cell.query_selector("input[type=range], .noUi-handle, [data-alive]")
+    assert cells
+
+
+def test_opened_trusted_and_unrun_scrub_works_without_a_kernel(ran, page):
+    notebook = saved(ran)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("This is signed, and has not run here."))
+    NotebookNotary(data_dir=str(ran.lab.data)).sign(notebook)
+    name = f"trusted-{ran.path.name}"
+    nbformat.write(notebook, ran.lab.folder / name)
+    lab.open_notebook(page, ran.lab, name)
+    lab.stop_kernel(page)
+    for figure, pictures in zip(figures(page), ran.drawn("scrub"), strict=True):
+        by_keyboard(page, figure, pictures)
+        assert figure.evaluate("(figure, pictures) => sliders.wrongFrames(figure, pictures)", pictures) == []
+
+
+def saved(ran: Opened) -> nbformat.NotebookNode:
+    """The notebook as JupyterLab saves it after the run, without the cell that records."""
+    lab.save(ran.page)
+    notebook = nbformat.read(ran.path, 4)
+    del notebook.cells[0]
+    return notebook
+
+
+def test_a_second_view_of_an_output_and_a_second_run_work(server, chrome):
+    with opened(server, chrome, None, mode="lab") as notebook:
+        page, (pictures,) = notebook.page, notebook.drawn("scrub")
+        first = next(figures(page))
+        page.evaluate("jupyterapp.commands.execute('notebook:create-output-view')")
+        page.wait_for_function("() => document.querySelectorAll('figure[data-alive]').length === 2")
+        second = page.query_selector_all("figure[data-alive]")[1]
+        by_keyboard(page, first, pictures)
+        before = shown(first)
+        by_keyboard(page, second, pictures)
+        assert shown(first) == before != shown(second)
+        second.evaluate("figure => figure.closest('.lm-DockPanel') && jupyterapp.shell.currentWidget.close()")
+        page.wait_for_function(f"() => {lab.IDLE}")
+        lab.run_all(page, restart=True)
+        by_keyboard(page, next(figures(page)), pictures)
+        assert lab.failures(page) == notebook.errors == []
+
+
+def test_the_words_of_a_slider_can_be_read_in_the_dark_theme(server, chrome):
+    with opened(server, chrome, None) as notebook:
+        notebook.page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+        notebook.page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
+        notebook.page.wait_for_timeout(500)
+        figure = next(figures(notebook.page))
+        screenshot(notebook.page, "dark")
+        notebook.page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")

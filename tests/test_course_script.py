@@ -208,7 +208,7 @@ def test_second_start_does_not_install(tree):
     start = time.perf_counter()
     _, output = tree.run("lab")
     assert time.perf_counter() - start < 5
-    assert len(tree.calls("pip")) == 1 and "Setting up" not in output
+    assert len(tree.calls("pip")) == 1 and "Installing" not in output
 
 
 @pytest.mark.parametrize("name", ["constraints.txt", "pyproject.toml", "deploy/lab/overrides.json"])
@@ -446,13 +446,10 @@ def test_fresh_copy_reaches_jupyterlab(tmp_path, unused_port):
             [root / ".venv" / INTERPRETER, "-c", code], cwd=tmp_path, encoding="utf-8"
         )
         assert where.strip() == str(root)
-        tests = ["tests/test_environment.py", "tests/test_house.py"]
-        command = [sys.executable, "course.py", "test", "-q", *tests]
+        command = [sys.executable, "course.py", "test", "tests/test_environment.py"]
         done = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8")
-        assert " passed" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
-        assert not [
-            line for line in done.stdout.splitlines() if line.startswith("== FAILED") and "pytest" in line
-        ]
+        *_, summary = done.stdout.splitlines()
+        assert " passed in " in done.stdout and "pytest" not in summary.partition("FAILED")[2]
     finally:
         shutil.rmtree(root / ".venv", ignore_errors=True)
 

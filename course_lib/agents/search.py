@@ -1,7 +1,7 @@
 """Monte-Carlo tree search: a tree of what may come, grown play by simulated play where it matters most.
 
-`mcts` searches one position: a game of `course_lib.worlds.games`, a decision process (`MDPState`, also there),
-or any class with the same members. `mcts.iterates` yields the tree after every simulation.
+`mcts` searches one position: a game of `course_lib.worlds.games`, a decision process (its `MDPState`), or any
+class with the same members. `mcts.iterates` yields the tree after every simulation.
 
 One simulation has four phases: `select` walks down the tree, `expand` adds a node, `roll_out` plays on at
 random, `back_up` takes the outcome home (Coulom 2006; Kocsis & Szepesvári 2006; Sutton & Barto 2018 §8.11).

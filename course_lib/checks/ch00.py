@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 
 from course_lib.agents.planning import evaluate
-from course_lib.checks.answer import checker, close, expect
+from course_lib.checks.answer import Wrong, checker, close, expect
 from course_lib.worlds.mdp import from_gymnasium
 
 
@@ -18,26 +18,36 @@ def best_without_slip(answer) -> str:
     return "right. This is how checkers speak; the others try your code on problems of their own."
 
 
+class Recorder(gym.Wrapper):
+    """Counts how often each action is taken."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.times = np.zeros(4)
+
+    def step(self, action):
+        self.times[action] += 1
+        return super().step(action)
+
+
 @checker
 def stroll(method) -> str:
-    lake = gym.make("FrozenLake-v1")
-    n = 4_000
+    lake, n = Recorder(gym.make("FrozenLake-v1")), 4_000
     share = method(lake, n, np.random.default_rng(17))
     expect(
         np.isscalar(share) and 0 <= share <= 1,
         f"stroll gives {share!r}: it should be a share between 0 and 1.",
     )
+    left, down, right, up = lake.times / max(1, lake.times.sum())
+    expect(left == up == 0, f"{left + up:.0%} of your steps go left or up: draw from actions 1 and 2 only.")
+    expect(
+        abs(down - right) < 0.1, f"{down:.0%} of your steps go down and {right:.0%} right: half of them each."
+    )
     world = from_gymnasium(lake, gamma=1.0)
     exact = evaluate(world, np.tile([0.0, 0.5, 0.5, 0.0], (world.S, 1)))[0]
-    everywhere = evaluate(world, np.full((world.S, world.A), 0.25))[0]
     # 5.5 standard errors: a right answer is refused once in 25 million runs, and the seed is fixed anyway
     half = 5.5 * np.sqrt(exact * (1 - exact) / n)
-    expect(
-        abs(share - everywhere) > half,
-        f"a share of {share:.3f} is what walking in all four directions gives.",
-    )
-    expect(
-        abs(share - exact) < half,
-        f"your share is {share:.3f}; exactly it is {exact:.4f}. Is every reward counted, and no step after the end?",
-    )
-    return f"right: exactly it is {exact:.4f}."
+    if abs(share - exact) < half:
+        return f"right: exactly it is {exact:.4f}."
+    hint = "Is every reward counted, and no step taken after the end?"
+    raise Wrong(f"your share is {share:.4f}; exactly it is {exact:.4f}. {hint}")

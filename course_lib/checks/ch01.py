@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from course_lib.checks.answer import checker, close, expect, unchanged
+from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
 
 
 @checker
 def steps_to_half(answer) -> str:
     expect(answer != 68, "0.99⁶⁸ is still a little more than a half.")
+    expect(float(answer).is_integer(), "k is a whole number: the first one below a half.")
     expect(
         answer != 50,
         "the effective horizon is 100, but half of it is not where a reward counts half: solve 0.99ᵏ < 1/2.",
@@ -39,8 +40,12 @@ def all_returns(method) -> str:
             )
             expect(not _equals(got, np.cumsum(rewards[::-1])[::-1]), "γ is missing.")
         close(got, want, f"at γ = {gamma} the returns are off: G[t] = rewards[t] + γ·G[t + 1].")
-    close(method([], 0.9), [], "no rewards, no returns: an empty list should give an empty array.")
-    return "right, in one pass."
+    try:
+        empty = method([], 0.9)
+    except IndexError:
+        raise Wrong("it stops on an empty list: no rewards, no returns.") from None
+    close(empty, [], "no rewards, no returns: an empty list should give an empty array.")
+    return "right."
 
 
 @checker
@@ -55,8 +60,10 @@ def draw(method) -> str:
         (1, 0.999, 0),
         (2, 0.0, 2),
         (2, 0.5, 2),
+        (0, 0.2, 1),
     ):
         got = unchanged(lambda pi: method(pi, s, u), pi)
+        expect(got is not None, f"draw gives nothing for u = {u}: does every way through it end in a return?")
         expect(np.ndim(got) == 0, f"draw gives {got!r}: it should be one action, a whole number.")
         expect(
             pi[s, int(got) if 0 <= int(got) < 3 else 0] > 0 or got == a,
@@ -88,19 +95,15 @@ def interval(method) -> str:
 
 @checker
 def repaired_log(method) -> str:
-    P = np.array(
-        [[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]
-    )  # action 0 swaps the states, for certain
-    R, swap = np.array([[5.0, 0.0], [-3.0, 0.0]]), np.array([[1.0, 0.0], [1.0, 0.0]])
-    log = unchanged(lambda P, R, pi: method(P, R, pi, 4, np.random.default_rng(0)), P, R, swap)
-    expect(
-        not _equals(log, np.array([-3.0, 5.0, -3.0, 5.0])),
-        "it still looks up the reward after the state has moved on.",
-    )
+    P = np.array([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])  # action 0 swaps the states, 1 stays
+    R, pi = np.array([[5.0, 1.0], [-3.0, 2.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])  # swap in 0, stay in 1
+    log = unchanged(lambda P, R, pi: method(P, R, pi, 4, np.random.default_rng(0)), P, R, pi)
+    late = not _equals(log, np.array([-3.0, 2.0, 2.0, 2.0]))
+    expect(late, "it still looks up the reward after the state has moved on.")
+    sentence = "where swapping pays 5 in state 0, staying pays 2 in state 1, and the policy does just that, the log is off."
+    close(log, [5.0, 2.0, 2.0, 2.0], sentence)
     close(
-        log,
-        [5.0, -3.0, 5.0, -3.0],
-        "in a world that swaps two states paying 5 and −3, starting from the 5, the log is off.",
+        method(P, R, pi, 2, np.random.default_rng(0), s=1), [2.0, 2.0], "starting in state 1 the log is off."
     )
     return "right: pay first, then move."
 

@@ -52,12 +52,19 @@ def evaluate_ending(method) -> str:
     P_pi, r_pi = walk.under(even)
     V = unchanged(lambda P, r, end: method(P, r, 1.0, end.astype(bool)), P_pi, r_pi, walk.terminal)
     sentence = "on a random walk with 7 states between two ends, at γ = 1, the values are not 1/8, 2/8, …: "
-    close(V, evaluate(walk, even), sentence + "the matrix needs the rows *and* the columns of the states that go on.")
+    close(
+        V,
+        evaluate(walk, even),
+        sentence + "the matrix needs the rows *and* the columns of the states that go on.",
+    )
     chain = np.array([[0.5, 0.5, 0.0], [0.0, 0.2, 0.8], [0.0, 0.0, 1.0]])
     got = method(chain, np.array([1.0, 2.0, 0.0]), 0.9, np.array([False, False, True]))
     second = 2 / (1 - 0.18)
     first = (1 + 0.45 * second) / 0.55
-    expect(not _equals(np.asarray(got), np.array([4.5, 2.5, 0.0])), "γ is missing: your answer is the one for γ = 1.")
+    expect(
+        not _equals(np.asarray(got), np.array([4.5, 2.5, 0.0])),
+        "γ is missing: your answer is the one for γ = 1.",
+    )
     close(got, [first, second, 0.0], "at γ = 0.9 the values are off: is γ in front of the matrix?")
     return "right. This is what the library's evaluate does."
 
@@ -92,8 +99,12 @@ def repaired_best(method) -> str:
         right = start @ solve(MDP(world.P, R, gamma))[0]
         expect(np.ndim(value) == 0, f"the answer is one number, not {value!r}.")
         if value > right + 1e-6:
-            raise Wrong(f"you find {value:.3f}, and nobody can get more than {right:.3f}: which rewards does a policy collect?")
-        close(value, right, f"you find {value:.3f}, but {right:.3f} is possible: have you tried every policy?")
+            raise Wrong(
+                f"you find {value:.3f}, and nobody can get more than {right:.3f}: which rewards does a policy collect?"
+            )
+        close(
+            value, right, f"you find {value:.3f}, but {right:.3f} is possible: have you tried every policy?"
+        )
     return "right. Sixteen policies here; chapter 03 is for worlds where you cannot try them all."
 
 

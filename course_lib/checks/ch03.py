@@ -21,7 +21,10 @@ def _one_busy_room(n: int = 50, gamma: float = 0.9) -> MDP:
 
 @checker
 def how_many_sweeps(answers) -> str:
-    expect(all(isinstance(answer, int) for answer in answers), f"your answers are {answers!r}: give two whole numbers.")
+    expect(
+        all(isinstance(answer, int) for answer in answers),
+        f"your answers are {answers!r}: give two whole numbers.",
+    )
     first_news, exactly_right = answers
     expect(
         first_news != 6,
@@ -80,9 +83,20 @@ def caught_between(method) -> str:
         expect(bool((lower <= upper).all()), "the lower end lies above the upper one.")
         best = solve(world, tol=1e-11)[0]
         inside = (lower <= best + 1e-9).all() and (best <= upper + 1e-9).all()
-        expect(bool(inside), "V* is not always inside: is it V_new + γ/(1 − γ) times the smallest and largest rise?")
-        close(lower, right[0], "V* lies inside, but the lower end could be higher: use the smallest rise of any state.")
-        close(upper, right[1], "V* lies inside, but the upper end could be lower: use the largest rise of any state.")
+        expect(
+            bool(inside),
+            "V* is not always inside: is it V_new + γ/(1 − γ) times the smallest and largest rise?",
+        )
+        close(
+            lower,
+            right[0],
+            "V* lies inside, but the lower end could be higher: use the smallest rise of any state.",
+        )
+        close(
+            upper,
+            right[1],
+            "V* lies inside, but the upper end could be lower: use the largest rise of any state.",
+        )
     return "right. V* lies inside, and you need not know it."
 
 
@@ -116,8 +130,14 @@ def repaired_value_iteration(method) -> str:
             R = sign * np.abs(world.R)
             got = unchanged(lambda P, R: method(P, R, world.gamma), world.P, R)
             if sign < 0 and np.shape(got) == (world.S,) and np.max(got) >= 0:
-                raise Wrong("where everything costs, some values are still not negative: which guess can never go down?")
-            close(got, solve(MDP(world.P, R, world.gamma), tol=1e-11)[0], "the values are not V*: compare each line with the equation.")
+                raise Wrong(
+                    "where everything costs, some values are still not negative: which guess can never go down?"
+                )
+            close(
+                got,
+                solve(MDP(world.P, R, world.gamma), tol=1e-11)[0],
+                "the values are not V*: compare each line with the equation.",
+            )
     busy = _one_busy_room()
     got = method(busy.P, busy.R, busy.gamma)
     close(

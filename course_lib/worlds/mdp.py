@@ -196,7 +196,8 @@ def from_gymnasium(env, gamma: float = 0.99) -> MDP:
 
     A state that a transition enters with `terminated` becomes a terminal state; `start` is the environment's
     `initial_state_distrib`, and MDP's default where it has none. Time limits are no part of the MDP.
-    Raises ValueError where there is no table, or where a state is entered both as an end and in passing.
+    Raises ValueError where there is no table, or where a state is entered both as an end and in passing from
+    states that an episode can reach. (From others it may: Taxi-v4 has such a shadow, and there too it ends.)
     """
     table = getattr(getattr(env, "unwrapped", None), "P", None)
     if not isinstance(table, dict):
@@ -211,13 +212,15 @@ def from_gymnasium(env, gamma: float = 0.99) -> MDP:
         P[s, a, s2] += p
         R[s, a] += p * r
         terminal[s2] |= terminated
-    both = [s2 for s, _, _, s2, _, terminated in moves if terminal[s2] and not terminated and not terminal[s]]
+    P[terminal], R[terminal] = np.eye(S)[terminal][:, None, :], 0.0
+    mdp = MDP(P, R, gamma, start=getattr(env.unwrapped, "initial_state_distrib", None), terminal=terminal)
+    in_play = _can_reach(mdp._any_action().T.tocsr(), mdp.start > 0) & ~terminal
+    both = [s2 for s, _, _, s2, _, terminated in moves if in_play[s] and terminal[s2] and not terminated]
     if both:
         raise ValueError(
             f"state {both[0]} is entered both as an end and in passing: split it into two states."
         )
-    P[terminal], R[terminal] = np.eye(S)[terminal][:, None, :], 0.0
-    return MDP(P, R, gamma, start=getattr(env.unwrapped, "initial_state_distrib", None), terminal=terminal)
+    return mdp
 
 
 def random_mdp(
