@@ -154,7 +154,9 @@ def pip_install(options, lock):
                 if b"Retrying" in line and "Retrying" not in words:
                     print("  the package index does not answer; pip tries again ...", flush=True)
                 words += line.decode("utf-8", "replace")
-        except BaseException:
+        except KeyboardInterrupt:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                pip.wait(6)  # it had the same Ctrl-C, and tidies up
             pip.terminate()
             raise
     if pip.returncode:

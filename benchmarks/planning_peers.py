@@ -1,7 +1,7 @@
 """The peers of planning.py, in their own environment: planning_peers.py WORLD.npz ANSWER.npz.
 
 Warms every method up, writes each one's V to ANSWER and prints "ready"; then, for each name of a method on a
-line of its input, runs that once and prints the milliseconds.
+line of its input, runs that once and prints the milliseconds of processor time.
 """
 
 import resource
@@ -51,11 +51,11 @@ def pymdptoolbox(P, R, gamma, tol):
 
 
 def timed(prepare, run):
-    """(milliseconds of run, its result); what prepare does is not counted."""
+    """(processor milliseconds of run, its result); what prepare does is not counted."""
     prepared = prepare() if prepare else None
-    began = time.perf_counter()
+    began = time.process_time()
     result = run(prepared)
-    return 1e3 * (time.perf_counter() - began), result
+    return 1e3 * (time.process_time() - began), result
 
 
 def give_up(*_):

@@ -2,11 +2,12 @@
 
     python benchmarks/slider_latency.py [presses]
 
-One notebook on a 10×10 grid world, opened in JupyterLab in headless Chromium, shows the same picture (values,
-arrows, convergence curve) four ways. For each it measures, by real key presses a quarter of a second apart, the time
-to the first animation frame that shows the picture of the new value, and the kernel's CPU time; then the slider is
-moved at 60 Hz, and the values whose picture was ever shown are counted. Which picture belongs to which value is
-learned in a slow pass before. It prints one Markdown table. Let the machine be quiet.
+One notebook on a 10×10 grid world, opened in JupyterLab in headless Chromium, shows the same picture
+(values, arrows, convergence curve) in four ways. For each it measures, by real key presses a quarter of a
+second apart, the time to the first animation frame that shows the picture of the new value, and the
+kernel's CPU time. Then the slider moves once in every animation frame (60 Hz), and the values whose picture
+was ever shown are counted. Which picture belongs to which value is learned in a slow pass before. It prints
+one Markdown table. The targets hold on a quiet machine; the ratios, all from one run, on any.
 """
 
 import os
@@ -48,8 +49,9 @@ def solved(k):
 
 def draw(V, k):
     board = boards.grid(MAP, V, greedy(world, V), title=f"V after k = {k} sweeps")
-    curve = boards.curve({"change": change}, xlabel="sweep k", title=f"change {change[k]:.1e}", mark=k, log=True,
-                         limits=(1e-8, 10), height=500)
+    title = f"change {change[k]:.1e}"
+    look = {"xlabel": "sweep k", "log": True, "limits": (1e-8, 10), "height": 500}
+    curve = boards.curve({"change": change}, title=title, mark=k, **look)
     return boards.beside(board, curve)
 
 def as_image(V):
@@ -97,7 +99,7 @@ WATCH = Path(__file__).with_suffix(".js").read_text()
 def measure(page, kernel, number: int, presses: int) -> dict:
     """Latencies in ms, kernel CPU ms for each press, and the share of values shown while dragging."""
     cell = lab.show_cell(page, number)
-    cell.locator(SLIDER).first.wait_for()
+    cell.wait_for_selector(SLIDER)
     cell.evaluate("cell => { window.w = watch(cell); w.slider.focus(); }")
     pictures = learn(page, presses)
     home(page)
@@ -160,9 +162,8 @@ def main(presses: int = 40) -> None:
             for number, name in enumerate(DESIGNS, start=1):
                 results[name] = measure(page, server.kernel(), number, presses)
     print(table(results))
-    print(
-        f"\nload of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; {presses} key presses each"
-    )
+    load = f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    print(f"\n{presses} key presses each; {load}")
 
 
 if __name__ == "__main__":

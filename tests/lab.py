@@ -17,7 +17,7 @@ from playwright.sync_api import ElementHandle, Error, Page, sync_playwright
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}  # a pop-up would cover the page
-HARMLESS: tuple[str, ...] = ()  # what JupyterLab itself writes as an error
+HARMLESS = ("Could not restore the debugger state",)  # JupyterLab itself writes it when a kernel restarts
 IDLE = "jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
 BUSY = "[...document.querySelectorAll('.jp-InputPrompt')].some(p => p.textContent.includes('*'))"
 DONE = f"() => {IDLE} && !{BUSY}"
@@ -57,9 +57,9 @@ def browser() -> Iterator:
 def jupyter_lab(home: Path) -> Iterator[Lab]:
     """JupyterLab on a free port of this machine only; all that it writes stays in `home`."""
     folder, data, settings = home / "notebooks", home / "data", home / "settings"
-    folder.mkdir(parents=True)
     news = settings / "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-    news.parent.mkdir(parents=True)
+    for needed in (folder, news.parent):
+        needed.mkdir(parents=True)
     news.write_text(json.dumps(NO_NEWS))
     places = {
         "JUPYTER_DATA_DIR": data,
@@ -70,31 +70,30 @@ def jupyter_lab(home: Path) -> Iterator[Lab]:
         "IPYTHONDIR": home / "ipython",
         "PYTHONPATH": REPOSITORY,
     }
+    environment = os.environ | {name: str(path) for name, path in places.items()}
     port = _free_port()
-    options = [
-        "--no-browser",
-        "--allow-root",
-        "--expose-app-in-browser",
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={folder}",
-        "--IdentityProvider.token=",
-        "--ServerApp.disable_check_xsrf=True",
-        "--ServerApp.shutdown_no_activity_timeout=300",  # should this process be killed
-        "--MappingKernelManager.cull_idle_timeout=300",
-    ]
     with open(home / "lab.log", "w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options],
-            env=os.environ | {name: str(path) for name, path in places.items()},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        command = _command(folder, port)
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         yield Lab(f"http://127.0.0.1:{port}", folder, data, server.pid)
     finally:
         _end(server)
+
+
+def _command(folder: Path, port: int) -> list[str]:
+    options = {
+        "IdentityProvider.token": "",
+        "MappingKernelManager.cull_idle_timeout": 300,
+        "ServerApp.disable_check_xsrf": True,
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.root_dir": folder,
+        "ServerApp.shutdown_no_activity_timeout": 300,  # should the process that started it be killed
+    }
+    switches = ["--no-browser", "--allow-root", "--expose-app-in-browser"]
+    return [sys.executable, "-m", "jupyterlab", *switches, *(f"--{k}={v}" for k, v in options.items())]
 
 
 def _free_port() -> int:
@@ -116,7 +115,7 @@ def _end(server: subprocess.Popen) -> None:
 
 
 def open_notebook(page: Page, lab: Lab, name: str, mode: str = "doc") -> None:
-    """Open a notebook (by itself, or as "lab" with all around it) and wait for its cells, and for its kernel to be idle."""
+    """Open a notebook, by itself or as "lab" with all around it; wait for its cells and an idle kernel."""
     for _ in range(150):  # the server takes seconds to start
         try:
             page.goto(f"{lab.url}/{mode}/tree/{name}", wait_until="commit")

@@ -54,6 +54,18 @@ window.sliders = {
     kernel.anyMessage.connect((_, { msg }) => window.messages.push(msg.header.msg_type));
   },
 
+  // The colour of an element's words, opacity mixed in, and of what they stand on, as #rrggbb.
+  colours: (element) => {
+    const channels = (colour) => colour.match(/[\d.]+/g).map(Number);
+    const above = [];
+    for (let e = element; e; e = e.parentElement) above.push(getComputedStyle(e));
+    const paper = above.map((s) => channels(s.backgroundColor)).find(([, , , alpha = 1]) => alpha > 0) ?? [255, 255, 255];
+    const ink = channels(above[0].color);
+    const share = above.reduce((product, s) => product * s.opacity, ink[3] ?? 1);
+    const mixed = paper.slice(0, 3).map((p, i) => Math.round(p + share * (ink[i] - p)));
+    return [mixed, paper.slice(0, 3)].map((rgb) => `#${rgb.map((c) => c.toString(16).padStart(2, "0")).join("")}`);
+  },
+
   digest: async (image) => {
     const bytes = await (await fetch(image.src)).arrayBuffer();
     const hash = await crypto.subtle.digest("SHA-256", bytes);

@@ -48,11 +48,10 @@ def is_likely(k, n, p, comparisons):
 
 
 def check_picks(rule, choice, most=12, each=2_500):
-    """The rule picks as its exact choice says, at all beliefs of two arms after 0, …, most pulls (1820 for
-    12).
+    """The rule picks as its exact choice says, at all 1820 beliefs about two arms after 0 to 12 pulls.
 
-    Binomial tails of 1e-6 over all beliefs together; the standard error of a share of 1/2 is 2 % of it. What
-    is certain must be so.
+    Binomial tails of 1e-6 over all beliefs together; the standard error of a share of 1/2 is 2 % of it. A
+    pick that is certain must be so.
     """
     rng, all_beliefs = np.random.default_rng(1), comb(most + 4, 4)
     for t in range(most + 1):
@@ -69,8 +68,7 @@ def check_picks(rule, choice, most=12, each=2_500):
 def check_regret(rule, choice, means, steps=20, runs=40_000):
     """The regret sampled with `play` equals the exact one: ceiling − what the tree says the rule earns.
 
-    5.3 standard errors: 1.2e-7 a comparison, 8 of them below 1e-6. The standard error is at most 2 % of the
-    regret.
+    5.3 standard errors: 1.2e-7 a comparison, 8 of them below 1e-6. The standard error is at most 2 % of it.
     """
     rng = np.random.default_rng(2)
     worlds_ = worlds.uniform_bandits(runs, 2, rng) if means is None else np.tile(means, (runs, 1))
@@ -96,7 +94,7 @@ def test_ceiling_of_the_testbed():
 
 
 def test_pulls_have_the_arms_means():
-    rng, n = np.random.default_rng(3), 100_000
+    rng, n = np.random.default_rng(3), 1_000_000
     means, arm = np.tile([0.0, 0.3, 1.0], (n, 1)), np.arange(n) % 3
     paid = worlds.bernoulli(means, arm, rng)
     assert set(paid[arm == 0]) == {0.0} and set(paid[arm == 2]) == {1.0} and set(paid[arm == 1]) == {0.0, 1.0}
@@ -416,8 +414,7 @@ def test_published_indices():
 
 
 def restart_index(a, b, gamma, depth):
-    """(1 − γ) V(start) of the world where every state may also act as the start does (Katehakis & Veinott
-    1987).
+    """(1 − γ) V(start) where every state may also act as the start does (Katehakis & Veinott 1987).
 
     States are the beliefs up to `depth` pulls; then the arm pays its mean for ever.
     """
@@ -551,6 +548,8 @@ BAD = {
     "made for a horizon of 2": lambda: oracle.bayes_optimal_choice(2, 2)(*beliefs(2)),
     "at most 2 pulls": lambda: oracle.thompson_choice(2)(*beliefs(3)),
     "one probability an arm": lambda: oracle.expected_rewards(oracle.greedy_choice(), 2, (0.5, 1.5)),
+    "sum to 1 over the arms": lambda: oracle.expected_rewards(lambda n, s: 0.4 + 0 * s, 2),
+    "pulled 2 times": lambda: oracle.gittins_choice(1)(*beliefs(2)),
     "both parameters": lambda: oracle.gittins_index(0, 1, 0.9),
     "discounts above 0": lambda: oracle.gittins_index(1, 1, 1.0),
     "epsilon is -1": lambda: oracle.greedy_choice(-1),

@@ -1,7 +1,7 @@
 """The sliders in a real JupyterLab, in a real Chromium: run, unrun, trusted or not, by keyboard, and dragged.
 
 What Python drew is recorded in the kernel itself, by a cell put in front of a copy of the notebook, and held
-against the page. The default run opens a small notebook made here and chapter 03; `-m slow` opens every chapter.
+against the page. The default run opens a small notebook made here and chapter 03; `-m slow` opens the others.
 """
 
 import json
@@ -134,7 +134,7 @@ def page(chrome):
     page.close()
 
 
-@pytest.fixture(scope="module", params=[None, *THIRD], ids=lambda path: path.stem[:2] if path else "small")
+@pytest.fixture(scope="module", params=["small.ipynb", *THIRD], ids=lambda path: Path(path).stem[:5])
 def ran(request, server, chrome):
     """A notebook after Run All: the small one, and chapter 03 where it exists."""
     with opened(server, chrome, request.param) as notebook:
@@ -142,20 +142,20 @@ def ran(request, server, chrome):
 
 
 @contextmanager
-def opened(server: lab.Lab, chrome, source: Path | None):
-    path = server.folder / (source.name if source else "small.ipynb")
-    if source:
+def opened(server: lab.Lab, chrome, source: Path | str, mode: str = "doc"):
+    """A copy of a chapter, or the small notebook under the name that is given, open and run."""
+    path = server.folder / Path(source).name
+    recorder = f"NAME = {str(path.with_suffix('.jsonl'))!r}{RECORDER}"
+    if isinstance(source, Path):
         notebook = nbformat.read(source, 4)
-        notebook.cells.insert(
-            0, nbformat.v4.new_code_cell(f"NAME = {str(path.with_suffix('.jsonl'))!r}{RECORDER}")
-        )
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(recorder))
         nbformat.write(notebook, path)
     else:
-        lab.write_notebook(path, f"NAME = {str(path.with_suffix('.jsonl'))!r}{RECORDER}", *SMALL)
+        lab.write_notebook(path, recorder, *SMALL)
     page = chrome.new_page(viewport={"width": 1280, "height": 900})
     page.add_init_script(path=Path(__file__).with_name("sliders.js"))
     errors = lab.complaints(page)
-    lab.open_notebook(page, server, path.name)
+    lab.open_notebook(page, server, path.name, mode)
     lab.run_all(page)
     yield Opened(page, server, path, errors)
     page.close()
@@ -215,6 +215,7 @@ def by_keyboard(page, figure, pictures: list[str]) -> None:
 
 
 def test_run_all_leaves_no_error(ran):
+    screenshots(ran)
     assert lab.failures(ran.page) == []
     assert ran.errors == []
 
@@ -248,26 +249,6 @@ def test_dragging_shows_every_value_and_leaves_the_kernel_alone(ran):
         assert result["shown"] == [list(pair) for pair in zip(values, labels, strict=True)]
 
 
-def test_play_runs_to_the_end_and_can_be_paused_by_keyboard(ran):
-    figure = next(figures(ran.page))
-    slider, button = figure.query_selector("input"), figure.query_selector("button")
-    slider.evaluate("slider => { slider.value = 0; slider.dispatchEvent(new Event('input')); }")
-    button.focus()
-    assert button.get_attribute("aria-label") == f"play {slider.get_attribute('aria-label')}"
-    ran.page.keyboard.press("Enter")
-    ran.page.wait_for_timeout(500)
-    ran.page.keyboard.press("Space")
-    at = int(slider.input_value())
-    assert 1 <= at <= 5
-    ran.page.wait_for_timeout(300)
-    assert int(slider.input_value()) == at and button.inner_text() == "▶ play"
-    assert shown(figure) == elements(ran.drawn("scrub")[0][position(figure)])
-    ran.page.keyboard.press("Enter")
-    ran.page.wait_for_function("slider => slider.value === slider.max", arg=slider)
-    ran.page.wait_for_timeout(300)
-    assert button.inner_text() == "▶ play"
-
-
 def test_live_by_keyboard_shows_what_python_drew(ran):
     count = 0
     for box in boxes(ran.page):
@@ -292,7 +273,7 @@ def wait_for_update(ran: Opened, before: int) -> None:
 
 
 def check_live(box, drawn: dict) -> None:
-    """The picture in the page is the one that Python drew last, for the values that stand beside the sliders."""
+    """The picture in the page is the one that Python drew last, for the values that the sliders show."""
     readouts = [readout.inner_text() for readout in box.query_selector_all(".widget-readout")]
     assert [float(x) for x in readouts] == pytest.approx(drawn["values"])
     if drawn["svg"]:
@@ -328,7 +309,6 @@ def test_opened_trusted_and_unrun_scrub_works_without_a_kernel(ran, page):
     lab.stop_kernel(page)
     for figure, pictures in zip(figures(page), ran.drawn("scrub"), strict=True):
         by_keyboard(page, figure, pictures)
-        assert figure.evaluate("(figure, pictures) => sliders.wrongFrames(figure, pictures)", pictures) == []
 
 
 def saved(ran: Opened) -> nbformat.NotebookNode:
@@ -339,29 +319,109 @@ def saved(ran: Opened) -> nbformat.NotebookNode:
     return notebook
 
 
-def test_a_second_view_of_an_output_and_a_second_run_work(server, chrome):
-    with opened(server, chrome, None, mode="lab") as notebook:
-        page, (pictures,) = notebook.page, notebook.drawn("scrub")
-        first = next(figures(page))
-        page.evaluate("jupyterapp.commands.execute('notebook:create-output-view')")
-        page.wait_for_function("() => document.querySelectorAll('figure[data-alive]').length === 2")
-        second = page.query_selector_all("figure[data-alive]")[1]
-        by_keyboard(page, first, pictures)
-        before = shown(first)
-        by_keyboard(page, second, pictures)
-        assert shown(first) == before != shown(second)
-        second.evaluate("figure => figure.closest('.lm-DockPanel') && jupyterapp.shell.currentWidget.close()")
-        page.wait_for_function(f"() => {lab.IDLE}")
-        lab.run_all(page, restart=True)
-        by_keyboard(page, next(figures(page)), pictures)
-        assert lab.failures(page) == notebook.errors == []
+@pytest.fixture(scope="module")
+def again(server, chrome):
+    """The small notebook once more, with all of JupyterLab around it."""
+    with opened(server, chrome, "again.ipynb", mode="lab") as notebook:
+        yield notebook
 
 
-def test_the_words_of_a_slider_can_be_read_in_the_dark_theme(server, chrome):
-    with opened(server, chrome, None) as notebook:
-        notebook.page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-        notebook.page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
-        notebook.page.wait_for_timeout(500)
-        figure = next(figures(notebook.page))
-        screenshot(notebook.page, "dark")
-        notebook.page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+def test_play_runs_to_the_end_and_can_be_paused_by_keyboard(again):
+    page = again.page
+    figure = next(figures(page))
+    slider, button = figure.query_selector("input"), figure.query_selector("button")
+    slider.evaluate("slider => { slider.value = 0; slider.dispatchEvent(new Event('input')); }")
+    button.focus()
+    assert button.get_attribute("aria-label") == f"play {slider.get_attribute('aria-label')}"
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(500)
+    page.keyboard.press("Space")
+    at = int(slider.input_value())
+    assert 1 <= at <= 5
+    page.wait_for_timeout(300)
+    assert int(slider.input_value()) == at and button.inner_text() == "▶ play"
+    assert shown(figure) == elements(again.drawn("scrub")[0][position(figure)])
+    page.keyboard.press("Enter")
+    page.wait_for_function("slider => slider.value === slider.max", arg=slider)
+    page.wait_for_timeout(300)
+    assert button.inner_text() == "▶ play"
+
+
+def test_all_words_can_be_read_in_the_light_and_in_the_dark_theme(again):
+    page = again.page
+    try:
+        for theme in ("Dark", "Light"):
+            page.evaluate(
+                f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})"
+            )
+            page.wait_for_function(f"() => document.body.dataset.jpThemeName === 'JupyterLab {theme}'")
+            page.wait_for_timeout(300)
+            figure = next(figures(page))
+            for words in figure.query_selector_all("label span, button, figcaption"):
+                ink, paper = words.evaluate("element => sliders.colours(element)")
+                assert style.contrast(ink, paper) >= 4.5, (theme, words.inner_text())
+    finally:
+        page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+
+
+def test_a_second_view_of_an_output_works_by_itself(again):
+    page, (pictures,) = again.page, again.drawn("scrub")
+    first = next(figures(page))
+    page.evaluate("jupyterapp.commands.execute('notebook:create-output-view')")
+    page.wait_for_function("() => document.querySelectorAll('figure[data-alive]').length === 2")
+    second = page.query_selector_all("figure[data-alive]")[1]
+    by_keyboard(page, first, pictures)
+    before = shown(first)
+    by_keyboard(page, second, pictures)
+    page.keyboard.press("Home")
+    assert shown(second) != before == shown(first)
+    page.evaluate("jupyterapp.shell.currentWidget.close()")
+
+
+def test_restart_and_run_all_again_works(again):
+    lab.run_all(again.page, restart=True)
+    by_keyboard(again.page, next(figures(again.page)), again.drawn("scrub")[-1])
+    assert len(again.drawn("scrub")) == 2
+    assert lab.failures(again.page) == again.errors == []
+
+
+@pytest.mark.parametrize("width", [1000, 390])
+def test_a_static_page_works_without_any_server(page, tmp_path, width):
+    """Two different figures and the first once more, from a file, on a screen and on a telephone."""
+    drawn, html = [], []
+    for values in ([1, 2, 3], [4, 5]):
+        frames = [boards.svg(f"<text y='20'>{v} &lt; γ</text>", 900, 40, f"It's {v}.") for v in values]
+        drawn.append(frames)
+        axes = {"value v": values, "only": ["one"]}
+        html.append(scrub_html([[f] for f in frames], axes, lambda svg, v, only: svg)[0])
+    file = tmp_path / "page.html"
+    file.write_text(f"<!doctype html><meta charset=utf-8>{html[0]}<hr>{html[1]}<hr>{html[0]}")
+    page.set_viewport_size({"width": width, "height": 800})
+    errors = lab.complaints(page)
+    page.goto(file.as_uri())
+    alive = page.query_selector_all("figure[data-alive]")
+    for figure, pictures in zip(alive, (drawn[0], drawn[1], drawn[0]), strict=True):
+        by_keyboard(page, figure, pictures)
+        assert figure.evaluate("(figure, pictures) => sliders.wrongFrames(figure, pictures)", pictures) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert errors == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "chapter", [path for path in CHAPTERS if path not in THIRD], ids=lambda path: path.stem
+)
+def test_a_chapter_runs_without_an_error(server, chrome, chapter):
+    with opened(server, chrome, chapter) as notebook:
+        screenshots(notebook)
+        assert lab.failures(notebook.page) == []
+        assert notebook.errors == []
+
+
+def screenshots(notebook: Opened) -> None:
+    """Pictures of every cell with a figure, in the folder that COURSE_SCREENSHOTS names, if it does."""
+    if folder := os.environ.get("COURSE_SCREENSHOTS"):
+        for number in lab.cells_with(notebook.page, "<svg") + lab.cells_with(notebook.page, "image/"):
+            lab.show_cell(notebook.page, number)
+            notebook.page.wait_for_timeout(300)
+            notebook.page.screenshot(path=Path(folder) / f"{notebook.path.stem}-{number:03}.png")

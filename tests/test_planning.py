@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_worlds import best_by_enumeration, by_row, dense, fixed, random_policy, worlds
 
@@ -76,7 +76,7 @@ def test_every_planner_finds_the_best_of_all_policies(mdp):
         np.testing.assert_allclose(plan(mdp, TOL), V_star, atol=1.01 * TOL, err_msg=name)
 
 
-@fixed
+@settings(fixed, max_examples=15)
 @given(worlds(gammas=(0.9, 0.99, 0.999), max_states=25, max_actions=4))
 def test_the_planners_agree_however_many_ties_and_absorbing_states_there_are(mdp):
     _, V_star = last(policy_iteration(mdp))

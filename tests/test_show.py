@@ -137,7 +137,7 @@ def test_a_small_board_says_every_value_and_a_large_one_their_range():
 
 
 def test_a_board_shows_each_value_and_note_in_its_cell():
-    picture = boards.grid("S.#\n.GP", [0.5, np.nan, -1, 0, 7], notes={2: "B", 3: "goal"}, digits=1)
+    picture = boards.grid("S.#\n.GP", [0.5, np.nan, -1, 1e-17, 7], notes={2: "B", 3: "goal"}, digits=1)
     assert [t for t in texts(picture) if t] == ["0.5", "S", "-1.0", "B", "goal", "7.0", "P"]
     fills = [a["fill"] for tag, a, _ in elements(picture) if tag.endswith("rect")][1:]
     plain = [style.shade(0.5, -1, 1), style.FLOOR, style.WALL, style.shade(-1, -1, 1)]
@@ -385,7 +385,7 @@ def test_frames_of_another_structure_are_refused(other):
 
 def test_the_same_elements_in_another_nesting_are_refused():
     bodies = ["<g/><g/>", "<g><g/></g>"]
-    with pytest.raises(ValueError, match="3 inside.* 2 inside|2 inside.* 3 inside"):
+    with pytest.raises(ValueError, match=r"2 inside.* 3 inside"):
         widgets.scrub_html(bodies, {"k": [0, 1]}, lambda body, k: boards.svg(body, 9, 9, "1"))
 
 

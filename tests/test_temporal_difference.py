@@ -1,4 +1,4 @@
-"""TD prediction against exact expectations, literal one-run versions and linear algebra; broken variants are refused."""
+"""TD prediction against exact expectations, printed algorithms and linear algebra; broken variants are refused."""
 
 from dataclasses import replace
 
@@ -23,8 +23,8 @@ UNIFORM = np.full((7, 2), 0.5)  # makes a walk of random_walk(5)
 def td0_expectation(mdp, pi, steps, alpha, V):
     """E V_t [S] of TD(0) with a constant step size, exactly.
 
-    m[x, s] = E[V(s); the agent is in x]. A step from x to y changes V(x) by α (r + γ V(y) − V(x)), linear in V, and moves
-    the agent to y, or from a terminal y to a first state.
+    m[x, s] = E[V(s); the agent is in x]. A step from x to y changes V(x) by α (r + γ V(y) − V(x)), linear
+    in V, and moves the agent to y, or from a terminal y to a first state.
     """
     P, rP = np.einsum("sa,sat->st", pi, mdp.P), np.einsum("sa,sa,sat->st", pi, mdp.R, mdp.P)
     moves_on = np.where(mdp.terminal[:, None], mdp.start, np.eye(mdp.S))  # [y, z]
@@ -32,7 +32,9 @@ def td0_expectation(mdp, pi, steps, alpha, V):
     m = here[:, None] * np.where(mdp.terminal, 0.0, V)
     for _ in range(steps):
         after = np.einsum("xy,xs->ys", P, m)  # E[V(s); the agent lands in y], before the update
-        change = rP * here[:, None] + mdp.gamma * P * m - P * np.diag(m)[:, None]  # [x, y], with V(y) = m[x, y]
+        change = (
+            rP * here[:, None] + mdp.gamma * P * m - P * np.diag(m)[:, None]
+        )  # [x, y], with V(y) = m[x, y]
         m = moves_on.T @ (after + alpha * change.T)
         here = here @ P @ moves_on
     return m.sum(axis=0)
@@ -78,8 +80,9 @@ def test_broken_td0_is_refused():
 
 
 def test_td0_bootstraps_through_a_time_limit():
-    # A world without end and a limit of 2 steps: only the walk changes. With α = 1/n and many steps V is V_π, not the value
-    # of a life of two steps. Measured error of the mean: .3 % of the largest value, SE .05 %.
+    # A world without end and a limit of 2 steps: only the walk changes. With α = 1/n and many steps V is
+    # V_π, not the value of a life of two steps. Measured error of the mean: .3 % of the largest value, SE
+    # .05 %.
     world, pi = random_mdp(4, 2, 2, rng=np.random.default_rng(5), gamma=0.8), np.full((4, 2), 0.5)
     V_pi = evaluate(world, pi)
     learn = lambda module: module.td0(  # noqa: E731
@@ -92,9 +95,9 @@ def test_td0_bootstraps_through_a_time_limit():
 
 
 def test_the_random_walk():
-    # V(i) = i/6. With a constant step size TD(0) is biased for ever, since V(s') is correlated with the way that led to
-    # s': by .0102 at the outer states for α = .05, in proportion to α, and the runs agree with that. With a falling step
-    # size they agree with the truth.
+    # V(i) = i/6. With a constant step size TD(0) is biased for ever, since V(s') is correlated with the way
+    # that led to s': by .0102 at the outer states for α = .05, in proportion to α, and the runs agree with
+    # that. With a falling step size they agree with the truth.
     walk, truth = random_walk(5), np.arange(7) / 6 * (np.arange(7) < 6)
     assert np.allclose(evaluate(walk, UNIFORM), truth)
     exact = td0_expectation(walk, UNIFORM, 5_000, 0.05, np.full(7, 0.5))
@@ -139,13 +142,15 @@ def literal_td_lambda(world, s, r, alpha, lam, V, replacing):
 
 
 def literal_forward_view(world, s, r, alpha, lam, V):
-    """V after one episode in which every visit moves V towards its λ-return, with V frozen meanwhile (S&B §12.1)."""
+    """V after an episode in which each visit moves V towards its λ-return, V frozen meanwhile (S&B §12.1)."""
     T, change, value = len(r), np.zeros_like(V), lambda x: 0.0 if world.terminal[x] else V[x]
     for t in range(T):
         n_step = lambda n, t=t: (  # noqa: E731
             sum(world.gamma**k * r[t + k] for k in range(n)) + world.gamma**n * value(s[t + n])
         )
-        G = (1 - lam) * sum(lam ** (n - 1) * n_step(n) for n in range(1, T - t)) + lam ** (T - t - 1) * n_step(T - t)
+        G = (1 - lam) * sum(lam ** (n - 1) * n_step(n) for n in range(1, T - t)) + lam ** (
+            T - t - 1
+        ) * n_step(T - t)
         change[s[t]] += alpha * (G - V[s[t]])
     return V + change
 
@@ -176,14 +181,14 @@ def test_n_step_td_is_the_printed_algorithm(n, limit):
 def test_td_lambda_is_the_printed_algorithm(lam, trace, limit):
     mdp = ending_mdp(4, 2, seed=2, end=0.2)
     pi, V0 = random_policy(mdp, 3), np.array([1.0, -1.0, 2.0, 0.5, 0.0])
-    ours = td_lambda(
-        mdp, pi, 3, 0.3, lam, 20, rng=np.random.default_rng(7), trace=trace, V=V0, limit=limit
-    )
+    ours = td_lambda(mdp, pi, 3, 0.3, lam, 20, rng=np.random.default_rng(7), trace=trace, V=V0, limit=limit)
     V = np.tile(V0, (20, 1))
     for s, r, length in the_same_episodes(mdp, pi, 20, limit, 3):
         for run in range(20):
             T = length[run]
-            V[run] = literal_td_lambda(mdp, s[: T + 1, run], r[:T, run], 0.3, lam, V[run], trace == "replacing")
+            V[run] = literal_td_lambda(
+                mdp, s[: T + 1, run], r[:T, run], 0.3, lam, V[run], trace == "replacing"
+            )
     assert np.allclose(ours, V, rtol=0, atol=1e-12)
 
 
@@ -194,10 +199,7 @@ def check_forward_view(module, lam, limit=None):
         mdp, pi, 1, 0.3, lam, 20, rng=np.random.default_rng(7), online=False, V=V0, limit=limit
     )
     (s, r, length), = the_same_episodes(mdp, pi, 20, limit)  # fmt: skip
-    V = [
-        literal_forward_view(mdp, s[: T + 1, run], r[:T, run], 0.3, lam, V0)
-        for run, T in enumerate(length)
-    ]
+    V = [literal_forward_view(mdp, s[: T + 1, run], r[:T, run], 0.3, lam, V0) for run, T in enumerate(length)]
     return np.allclose(ours, V, rtol=0, atol=1e-12)
 
 
@@ -234,7 +236,9 @@ def test_the_limits_of_n_and_lambda():
 
 
 def test_waiting_for_the_end_with_one_over_n_is_every_visit_monte_carlo():
-    V = n_step_td(loop_world(0.6), np.ones((2, 1)), 2, one_over_n, np.inf, 40_000, rng=np.random.default_rng(0))
+    V = n_step_td(
+        loop_world(0.6), np.ones((2, 1)), 2, one_over_n, np.inf, 40_000, rng=np.random.default_rng(0)
+    )
     assert agrees(V[:, 0], every_visit_expectation(0.6, 2))
 
 
@@ -256,13 +260,21 @@ def rms_19(n, alpha, runs=100):
     truth, inner = np.arange(-9, 10) / 10, slice(1, -1)
     errors = [
         np.sqrt(((V[:, inner] - truth) ** 2).mean(axis=1)).mean()
-        for V in n_step_td.iterates(walk, np.full((21, 2), 0.5), 10, alpha, n, runs, rng=np.random.default_rng(1))
+        for V in n_step_td.iterates(
+            walk, np.full((21, 2), 0.5), 10, alpha, n, runs, rng=np.random.default_rng(1)
+        )
     ]
     return np.mean(errors)
 
 
 def test_nineteen_states_like_four_steps_best():
-    grid = {1: (0.7, 0.8, 0.9), 2: (0.5, 0.6, 0.7), 4: (0.3, 0.4, 0.5), 8: (0.2, 0.3, 0.4), 16: (0.1, 0.2, 0.3)}
+    grid = {
+        1: (0.7, 0.8, 0.9),
+        2: (0.5, 0.6, 0.7),
+        4: (0.3, 0.4, 0.5),
+        8: (0.2, 0.3, 0.4),
+        16: (0.1, 0.2, 0.3),
+    }
     best = {n: min(rms_19(n, alpha) for alpha in alphas) for n, alphas in grid.items()}
     assert min(best, key=best.get) == 4
     assert abs(best[4] - 0.27) < 0.01
@@ -278,7 +290,8 @@ def test_nineteen_states_with_many_runs():
 
 
 def test_batch_td_beats_batch_monte_carlo_on_the_random_walk():
-    # S&B Fig. 6.2: RMS error after each batch, averaged over 100 runs. Differences have SE .002 and are .02 or more.
+    # S&B Fig. 6.2: RMS error after each batch, averaged over 100 runs. Differences have SE .002 and are .02
+    # or more.
     walk, truth = random_walk(5), np.arange(1, 6) / 6
     e = play(walk, UNIFORM, 60, 100, rng=np.random.default_rng(0))
     rms = lambda V: np.sqrt(((V[:, 1:-1] - truth) ** 2).mean(axis=1))  # noqa: E731
@@ -312,7 +325,9 @@ def check_batch_td(module):
 def test_batch_td_is_certainty_equivalence():
     assert check_batch_td(temporal_difference)
     assert not check_batch_td(broken(temporal_difference, "e.r + gamma * V[i2]", "e.r + V[i2]"))
-    assert not check_batch_td(broken(temporal_difference, "e.r + gamma * V[i2]", "e.G"))  # that is Monte Carlo
+    assert not check_batch_td(
+        broken(temporal_difference, "e.r + gamma * V[i2]", "e.G")
+    )  # that is Monte Carlo
 
 
 def test_batch_monte_carlo_is_the_mean_return():
@@ -326,7 +341,7 @@ def test_batch_monte_carlo_is_the_mean_return():
 
 
 def test_you_are_the_predictor():
-    """S&B Example 6.4: A→B once, B eight times, six of them with reward 1. TD says V(A) = 3/4, Monte Carlo says 0."""
+    """S&B Example 6.4: A→B once; of eight B, six pay 1. TD says V(A) = 3/4, Monte Carlo says 0."""
     A, B, END = 0, 1, 2
     e = Episodes(
         s=np.array([A] + [B] * 8), r=np.array([0.0, 0] + [1] * 6 + [0]), s2=np.array([B] + [END] * 8),
@@ -363,14 +378,20 @@ def test_a_life_is_the_run_itself():
 
 
 def test_step_sizes_count_visits_of_their_own_state():
-    # with α = 1/n, γ = 0 and V = 9, V(s) is the plain mean of the rewards seen in s, and the first guess is forgotten
+    # with α = 1/n, γ = 0 and V = 9, V(s) is the plain mean of the rewards seen in s, and the first guess is
+    # forgotten
     mdp = replace(ending_mdp(3, 2, seed=0), gamma=0.0)
     moments = list(life(td0.iterates(mdp, UNIFORM[:4], 50, one_over_n, rng=np.random.default_rng(3), V=9.0)))
     for s in range(3):
         assert np.isclose(moments[-1].table[s], np.mean([m.r for m in moments if m.s == s]))
 
 
-NEVER = MDP([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]], [[0.0, 1.0], [0.0, 0.0]], 1.0, terminal=[False, True])
+NEVER = MDP(
+    [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]],
+    [[0.0, 1.0], [0.0, 0.0]],
+    1.0,
+    terminal=[False, True],
+)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +407,10 @@ NEVER = MDP([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]], [[0.0, 1.0], [
         (lambda m, pi, g: td0(m, pi, 5, 0.1, rng=g, V=np.zeros(3)), "V has 3 entries"),
         (lambda m, pi, g: td0(m, 2 * pi, 5, 0.1, rng=g), "sum to 1"),
         (lambda m, pi, g: td0(m, np.eye(2)[[0, 0]], 5, 0.1, rng=g), "may never end"),
-        (lambda m, pi, g: td0(replace(m, gamma=0.9), np.eye(2)[[0, 0]], None, 0.1, rng=g, episodes=1), "may never end"),
+        (
+            lambda m, pi, g: td0(replace(m, gamma=0.9), np.eye(2)[[0, 0]], None, 0.1, rng=g, episodes=1),
+            "may never end",
+        ),
         (lambda m, pi, g: n_step_td(m, pi, 5, 0.1, 0, rng=g), "n is 0"),
         (lambda m, pi, g: n_step_td(m, pi, 5, 0.1, 1.5, rng=g), "n is 1.5"),
         (lambda m, pi, g: n_step_td(m, np.eye(2)[[0, 0]], 5, 0.1, 1, rng=g), "may never end"),

@@ -2,8 +2,8 @@
 
 counts [runs, arms] says how often each arm was pulled, sums [runs, arms] what it paid in all, t how many
 pulls are done. A rule is a plain function that remembers nothing; `eps_greedy(0.1)` makes one. Ties are
-broken at random. Sources: Sutton & Barto 2018, ch. 2; Auer, Cesa-Bianchi & Fischer 2002; Thompson 1933; Lai &
-Robbins 1985.
+broken at random.
+Sources: Sutton & Barto 2018, ch. 2; Auer, Cesa-Bianchi & Fischer 2002; Thompson 1933; Lai & Robbins 1985.
 """
 
 from collections.abc import Callable
@@ -55,8 +55,7 @@ def greedy(initial: float = 0.5, weight: float = 2.0) -> Rule:
 
 
 def optimistic(initial: float = 5.0, weight: float = 1.0) -> Rule:
-    """Greedy, after `weight` pretended pulls of every arm that paid too much: disappointment explores (S&B
-    §2.6).
+    """Greedy after `weight` pretended pulls that paid too much: disappointment explores (S&B §2.6).
 
     The book forgets the initial value at a constant step size; here it fades as weight/(pulls + weight).
     """
@@ -64,8 +63,7 @@ def optimistic(initial: float = 5.0, weight: float = 1.0) -> Rule:
 
 
 def ucb1(c: float = 2**0.5) -> Rule:
-    """The largest mean + c·√(ln t / pulls), each arm once first; c = √2 is UCB1 (Auer et al. 2002, fig.
-    1)."""
+    """The largest mean + c·√(ln t / pulls), each arm once first; c = √2 is UCB1 (Auer et al. 2002)."""
     _check("c", c, 0, np.inf)
 
     def rule(counts, sums, t, rng):
@@ -92,8 +90,7 @@ def thompson(a: float = 1.0, b: float = 1.0) -> Rule:
 def beta_posterior(
     counts: np.ndarray, sums: np.ndarray, a: float = 1.0, b: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The belief about each Bernoulli arm, Beta(a + successes, b + failures): two arrays, shaped as
-    counts."""
+    """The belief about each Bernoulli arm, Beta(a + successes, b + failures): two arrays like counts."""
     _check_prior(a, b)
     if (np.less(sums, 0) | np.greater(sums, counts)).any():
         raise ValueError(
@@ -107,8 +104,8 @@ def play(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Plays the bandits means [runs, arms] by a rule: (arms pulled [runs, steps], rewards [runs, steps]).
 
-    `pull` is `worlds.bandits.bernoulli` or `gaussian`. ValueError for bad means, and for a rule that does not
-    return one arm a run.
+    `pull` is `worlds.bandits.bernoulli` or `gaussian`. ValueError for bad means, and a rule that returns
+    anything but one arm a run.
     """
     means, steps = _check_play(means, steps, pull)
     runs, K = means.shape

@@ -1,10 +1,13 @@
 """Inverse reinforcement learning: from what an expert does to a reward that explains it.
 
 The world is an `MDP` whose own R is ignored, except by `soft_policy` and `expected_value_difference`. A
-reward to be found is linear, R_w(s, a) = F(s, a)·w, where `features` is one of None      one weight a state,
-paid by a step that *arrives* there (as a grid's cells pay): F(s, a) = P(·|s, a) [S, K]    features of the
-state in which a step arrives: F(s, a) = Σ_s' P(s'|s, a) features[s'] [S, A, K] features of the state and the
-action themselves A terminal state pays nothing, so F is 0 there: what a goal is worth is paid on the way in.
+reward to be found is linear, R_w(s, a) = F(s, a)·w, where `features` is one of
+
+- None: one weight a state, paid by a step that *arrives* there (as a grid's cells pay), F(s, a) = P(·|s, a);
+- [S, K]: features of the state in which a step arrives, F(s, a) = Σ_s' P(s'|s, a) features[s'];
+- [S, A, K]: features of the state and the action themselves.
+
+A terminal state pays nothing, so F is 0 there: what a goal is worth is paid on the way in.
 Sources: Ng & Russell 2000; Ng, Harada & Russell 1999; Ziebart, Bagnell & Dey 2010 (causal entropy).
 """
 
@@ -18,11 +21,12 @@ from scipy.special import entr
 from course_lib.agents.planning import evaluate, solve
 from course_lib.worlds.mdp import MDP, check_policy, check_values, ends
 
+LARGEST = 1e6  # weights beyond this, in units of the temperature, are on their way to infinity
+
 
 @dataclass(frozen=True, eq=False)
 class Demonstrations:
-    """Trajectories of one length: states [E, T + 1] and actions [E, T]; one that has ended stays in its last
-    state."""
+    """Trajectories of one length: states [E, T + 1], actions [E, T]; an ended one stays in its last state."""
 
     states: np.ndarray
     actions: np.ndarray
@@ -32,9 +36,8 @@ class Demonstrations:
 class MaxEntFit:
     """What `maxent_irl` found.
 
-    w [K] the weights; R [S, A] the reward; pi [T, S, A] or [S, A] the soft policy; gap, the largest
-    difference between the expert's and the policy's feature expectations (with reg > 0, up to reg·w of it is
-    wanted).
+    w [K] the weights; R [S, A] the reward; pi [T, S, A] or [S, A] the soft policy; gap the largest difference
+    between the expert's and the policy's feature expectations (with reg > 0, reg·w of it is wanted).
     """
 
     w: np.ndarray
@@ -68,10 +71,10 @@ def feature_table(mdp: MDP, features: np.ndarray | None = None) -> np.ndarray:
 
 
 def potential_shaping(mdp: MDP, phi: np.ndarray) -> MDP:
-    """The world with reward R + γ·Σ_s' P(s'|s, a) phi[s'] − phi[s]: every policy's V falls by phi, none
-    changes rank.
+    """The world with reward R + γ·Σ_s' P(s'|s, a) phi[s'] − phi[s]: every V falls by phi.
 
-    phi [S] must be 0 in terminal states, whose value stays 0 (Ng, Harada & Russell 1999, Theorem 1).
+    So no two policies change rank. phi [S] must be 0 in terminal states, whose value stays 0 (Ng, Harada &
+    Russell 1999, Theorem 1).
     """
     phi = check_values(phi, mdp)
     bad = np.flatnonzero(mdp.terminal & (phi != 0))
@@ -88,8 +91,9 @@ def potential_shaping(mdp: MDP, phi: np.ndarray) -> MDP:
 def sample_demonstrations(
     mdp: MDP, pi: np.ndarray, episodes: int, steps: int, rng: np.random.Generator
 ) -> Demonstrations:
-    """`episodes` trajectories of `steps` steps each, from mdp.start by pi [S, A] or a policy for each step
-    [T, S, A]."""
+    """`episodes` trajectories of `steps` steps from mdp.start, by pi [S, A] or one a step [T, S, A]."""
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng is {rng!r}: give a NumPy generator, such as np.random.default_rng(0).")
     steps, episodes = _count("steps", steps), _count("episodes", episodes)
     pi, P = _by_step(mdp, pi, steps), _dense(mdp)
     states, actions = np.empty((episodes, steps + 1), int), np.empty((episodes, steps), int)
@@ -101,8 +105,7 @@ def sample_demonstrations(
 
 
 def demonstrated_features(mdp: MDP, demos: Demonstrations, features: np.ndarray | None = None) -> np.ndarray:
-    """The mean over demonstrations of Σ_t γ^t F(s_t, a_t), [K]: the expert's feature expectations,
-    estimated."""
+    """The mean over demonstrations of Σ_t γ^t F(s_t, a_t), [K]: an estimate of the feature expectations."""
     F = feature_table(mdp, features)
     states, actions = np.asarray(demos.states), np.asarray(demos.actions)
     if states.ndim != 2 or actions.shape != (len(states), states.shape[1] - 1) or not actions.size:
@@ -121,8 +124,7 @@ def demonstrated_features(mdp: MDP, demos: Demonstrations, features: np.ndarray 
 def visitation(mdp: MDP, pi: np.ndarray, horizon: int) -> np.ndarray:
     """The chance of being in each state after t = 0, …, horizon steps, [horizon + 1, S]; every row sums to 1.
 
-    From mdp.start by pi [S, A] or [T, S, A]. Episodes that have ended stay, and are counted, in their
-    terminal state.
+    From mdp.start by pi [S, A] or [T, S, A]. What has ended stays, and counts, in its terminal state.
     """
     horizon = _count("horizon", horizon)
     pi = _by_step(mdp, pi, horizon)
@@ -159,14 +161,13 @@ def feature_expectations(
 def soft_policy(
     mdp: MDP, horizon: int | None = None, temperature: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The policy that maximises expected reward plus temperature × entropy of its actions, and its value:
-    (pi, V).
+    """(pi, V): the policy that maximises reward plus temperature × entropy of its actions, and its value.
 
     V = temperature·ln Σ_a exp(Q/temperature), pi = exp((Q − V)/temperature), Q = mdp.backup(V). With a
     horizon, one policy for each step: pi [T, S, A], V [T + 1, S], V[T] = 0. Without (γ < 1), the fixed point
     by soft policy iteration, which is Newton's method: pi [S, A], V [S]. Terminal states are worth 0.
     """
-    _check_number("temperature", temperature, above=0)
+    _check_number("temperature", temperature)
     if horizon is None:
         return _soft_fixed_point(mdp, temperature)
     V = np.zeros((_count("horizon", horizon) + 1, mdp.S))
@@ -215,9 +216,10 @@ def maxent_objective(
     """The convex loss that maximum-causal-entropy IRL minimises, and its gradient: (loss, grad [K]).
 
     loss = start·V_w − w·target + reg/2·|w|², with V_w the soft value of the reward F·w. Its gradient is the
-    soft policy's feature expectations minus the target, + reg·w: at the minimum they agree (Ziebart et al.
-    2010).
+    soft policy's feature expectations minus the target, + reg·w: at the minimum they agree (Ziebart
+    et al. 2010).
     """
+    _check_number("reg", reg, positive=False)
     w, target = np.asarray(w, float), np.asarray(target, float)
     model = replace(mdp, R=linear_reward(mdp, w, features))
     pi, V = soft_policy(model, horizon, temperature)
@@ -240,21 +242,20 @@ def maxent_irl(
     `target` comes from `demonstrated_features`, or exactly from `feature_expectations`; horizon and features
     must be the same there, and so must the first states: if they are random, give the world the `start` that
     the demonstrations had. Without reg only w/temperature matters. ValueError where no weights match within
-    tol, as for noisy demonstrations: reg > 0 then minimises `maxent_objective`, and leaves reg·w of
-    difference.
+    tol, as for noisy demonstrations: reg > 0 then minimises `maxent_objective`, which leaves a
+    difference of reg·w.
     """
     F, target = feature_table(mdp, features), np.asarray(target, float)
     if target.shape != F.shape[2:] or not np.isfinite(target).all():
         raise ValueError(f"target has shape {target.shape}: give {F.shape[2]} finite numbers, one a feature.")
-    _check_number("tol", tol, above=0)
-    _check_number("reg", reg)
+    _check_number("tol", tol)
     args = (mdp, target, F, horizon, temperature, reg)
-    w = minimize(maxent_objective, 0 * target, args, "BFGS", jac=True, options={"gtol": tol / 10}).x
+    w = _minimise(args, tol / 10)
     left = np.abs(maxent_objective(w, *args)[1]).max()
     if left > tol:
         raise ValueError(
-            f"the feature expectations still differ by {left:.1e}: no policy has exactly these, as happens with "
-            "few demonstrations, or with other features or another horizon. Use reg > 0."
+            f"the feature expectations still differ by {left:.1e}: no policy has exactly these, as happens "
+            "with few demonstrations, or with other features or another horizon. Use reg > 0."
         )
     R = linear_reward(mdp, w, F)
     pi, _ = soft_policy(replace(mdp, R=R), horizon, temperature)
@@ -262,20 +263,31 @@ def maxent_irl(
     return MaxEntFit(w, R, pi, float(gap))
 
 
+def _minimise(args: tuple, gtol: float) -> np.ndarray:
+    """The weights that minimise `maxent_objective`, or those reached when they run off to infinity."""
+    _, target, *_, temperature, _ = args
+
+    def check(w: np.ndarray) -> None:
+        if np.abs(w).max() > LARGEST * temperature:
+            raise StopIteration
+
+    start = np.zeros(len(target))
+    return minimize(maxent_objective, start, args, "BFGS", jac=True, callback=check, options={"gtol": gtol}).x
+
+
 # The linear programme, and how good a reward is
 
 
 def lp_irl(mdp: MDP, pi: np.ndarray, l1: float = 0.0, r_max: float = 1.0) -> np.ndarray:
-    """A reward w [S], paid on arrival, that makes the expert's policy pi [S, A] optimal by the widest
-    margins.
+    """A reward w [S], paid on arrival, that makes the expert's policy pi [S, A] optimal by wide margins.
 
     Among all w with |w| ≤ r_max that make every action with pi > 0 optimal, it maximises
     Σ_s min_{a: pi = 0} [Q(s, pi) − Q(s, a)] − l1·Σ|w| (Ng & Russell 2000, §3.2). It is the *sum* that is
     maximised: some states may be left with a margin of 0. And w = 0 always fits: a large l1 brings it back.
     ValueError at γ = 1 for a policy that may never end.
     """
-    _check_number("l1", l1)
-    _check_number("r_max", r_max, above=0)
+    _check_number("l1", l1, positive=False)
+    _check_number("r_max", r_max)
     lead = _lead(mdp, check_policy(pi, mdp))
     S, A, _ = lead.shape
     s, a = np.nonzero((np.asarray(pi) == 0) & ~mdp.terminal[:, None])
@@ -311,8 +323,8 @@ def margins(mdp: MDP, pi: np.ndarray, R: np.ndarray) -> np.ndarray:
     """By how much the expert's worst action beats the best other one in each state under R [S, A]; [S].
 
     Q_pi(s, worst a with pi > 0) − Q_pi(s, best a with pi = 0): nowhere negative exactly if R makes all the
-    expert's actions optimal; 0 everywhere for R = 0; inf in terminal states, and where the expert uses every
-    action.
+    expert's actions optimal; 0 everywhere for R = 0; inf in terminal states, and where all
+    actions are the expert's.
     """
     pi = check_policy(pi, mdp)
     model = replace(mdp, R=R)
@@ -322,8 +334,7 @@ def margins(mdp: MDP, pi: np.ndarray, R: np.ndarray) -> np.ndarray:
 
 
 def expected_value_difference(mdp: MDP, R: np.ndarray, temperature: float = 0.0) -> float:
-    """What is lost, from mdp.start and in mdp's true reward, by taking the found reward R [S, A] for the true
-    one.
+    """What is lost, from mdp.start and in mdp's own reward, by taking the found R [S, A] for the true one.
 
     Both policies are optimal for their reward, or, with a temperature, both are its `soft_policy`. At 0 the
     difference jumps: a small error of R can change which way is best.
@@ -378,9 +389,8 @@ def _count(name: str, value: int) -> int:
     return int(value)
 
 
-def _check_number(name: str, value: float, above: float = -1e-300) -> None:
-    """ValueError unless the value is a finite number from 0, or above `above`."""
-    if isinstance(value, bool) or not (isinstance(value, Real) and above < value < np.inf):
-        raise ValueError(
-            f"{name} is {value!r}: it must be a finite number {'above 0' if above == 0 else 'from 0'}."
-        )
+def _check_number(name: str, value: float, positive: bool = True) -> None:
+    if isinstance(value, bool) or not (isinstance(value, Real) and 0 <= value < np.inf):
+        raise ValueError(f"{name} is {value!r}: it must be a finite number from 0.")
+    if positive and value == 0:
+        raise ValueError(f"{name} is 0: it must be positive.")

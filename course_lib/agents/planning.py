@@ -18,9 +18,7 @@ from scipy.sparse.linalg import spsolve
 from course_lib.worlds.mdp import MDP, check_policy, check_values, ends
 
 TIE = 1e-11  # policy iteration: an action is better only if it gains more than this share of the largest |V|
-ALL_TIE = (
-    1e-12  # modified policy iteration: all actions of a state tie, if they differ by less than this share
-)
+ALL_TIE = 1e-12  # modified policy iteration: all actions of a state tie that differ by less than this share
 EPS = np.finfo(float).eps  # one rounding, relative to the number that is rounded
 
 
@@ -285,7 +283,7 @@ def _rounding(mdp: MDP) -> float:
 
 
 def _stall_detector(gamma: float) -> Callable[[float], bool]:
-    """A test, to be asked once a sweep, whether the changes have stopped shrinking, as only rounding explains.
+    """A test, to be asked once a sweep: have the changes stopped shrinking, as only rounding explains?
 
     In exact arithmetic each is at most γ times the one before; so none in 1/(1 − γ) sweeps means a stall.
     """

@@ -197,7 +197,9 @@ def choose(node, u):
 
 def expand(nodes, node, i):
     """Phase 2: the tree gains one node, at the end of edge i."""
-    leaf = attach(node, i, node.actions[i] if node.chance else node.state.play(node.actions[i]), len(nodes))
+    state = node.actions[i] if node.chance else node.state.play(node.actions[i])
+    kind = Chance if hasattr(state, "sample") else Decision
+    leaf = node.after[i] = kind(state, node, i, len(nodes))
     nodes.append(leaf)
     return leaf
 
@@ -246,13 +248,6 @@ def unfold(node, prior):
         node.width = list(node.prior)
 
 
-def attach(node, i, state, number):
-    """A fresh node for this state at the end of edge i."""
-    kind = Chance if hasattr(state, "sample") else Decision
-    node.after[i] = kind(state, node, i, number)
-    return node.after[i]
-
-
 def outcome_edge(node, outcome) -> int:
     """The edge of an outcome of a chance node, added if it is new."""
     i = node.index.setdefault(outcome, len(node.actions))
@@ -294,24 +289,25 @@ def _regrown(tree: Tree | None, state, rule: Rule) -> list:
     root = Decision(state, None, None, 0)
     if top is None:
         return [root]
-    root.visits, nodes = int(tree.visits[top]), {top: root}
+    root.visits, nodes, place = int(tree.visits[top]), [root], {top: 0}
     for k in range(top + 1, len(tree)):  # parents come before their children
-        if int(tree.parent[k]) in nodes:
-            nodes[k] = _graft(tree, k, nodes, rule)
-    return list(nodes.values())
+        if (up := int(tree.parent[k])) in place:
+            place[k] = len(nodes)
+            _graft(tree, k, nodes, nodes[place[up]], rule)
+    return nodes
 
 
-def _graft(tree: Tree, k: int, nodes: dict, rule: Rule):
-    parent, state, n = nodes[int(tree.parent[k])], tree.states[k], int(tree.visits[k])
+def _graft(tree: Tree, k: int, nodes: list, parent, rule: Rule) -> None:
     if parent.actions is None:
         unfold(parent, rule.prior)
-    i = outcome_edge(parent, state) if parent.chance else parent.actions.index(tree.actions[k])
-    if i in parent.untried:
-        parent.untried.remove(i)
-    node = attach(parent, i, state, len(nodes))
-    node.visits, parent.Q[i] = n, float(tree.values[k])
+    if parent.chance:
+        i = outcome_edge(parent, tree.states[k])
+    else:
+        i = parent.actions.index(tree.actions[k])
+        parent.untried = [j for j in parent.untried if j != i]
+    n = int(tree.visits[k])
+    expand(nodes, parent, i).visits, parent.Q[i] = n, float(tree.values[k])
     parent.width[i] = rule.shrink[n] if parent.prior is None else rule.shrink[n] * parent.prior[i]
-    return node
 
 
 def _result(nodes: list) -> Search:

@@ -5,7 +5,8 @@ A belief is, for each arm, its pulls n and successes s; with a Beta(a, b) prior 
 the successes, so a sweep through the tree of beliefs is a few array operations for each n.
 
 A *choice* is a function `choice(counts, sums) -> probabilities`, all [..., K]: how a rule picks at these
-beliefs. Sources: Bellman 1956; Gittins, Glazebrook & Weber 2011; Auer et al. 2002; Thompson 1933.
+beliefs.
+Sources: Bellman 1956; Gittins, Glazebrook & Weber 2011; Auer et al. 2002; Thompson 1933.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,15 +17,14 @@ import numpy as np
 from scipy.special import betainc, xlog1py, xlogy
 from scipy.special import betaln as log_beta
 
+Prior = tuple[float, float]  # the Beta parameters (a, b) of every arm
 Choice = Callable[[np.ndarray, np.ndarray], np.ndarray]
 TIE = 1e-9  # arms whose values are closer than this count as equally good
 MOST = 300_000_000  # beliefs × arms in the largest tree that is worked through: seconds to a minute
 UNIFORM = (1.0, 1.0)
 
 
-def bayes_optimal_value(
-    n_arms: int, horizon: int, prior: tuple[float, float] = UNIFORM, gamma: float = 1.0
-) -> float:
+def bayes_optimal_value(n_arms: int, horizon: int, prior: Prior = UNIFORM, gamma: float = 1.0) -> float:
     """The largest expected total reward of any rule in `horizon` pulls of n_arms independent Bernoulli arms.
 
     Each arm's mean has the prior Beta(*prior), by default uniform; the reward of pull t is discounted by
@@ -36,12 +36,11 @@ def bayes_optimal_value(
 
 
 def bayes_optimal_q(
-    successes: np.ndarray, failures: np.ndarray, steps: int, prior: tuple[float, float] = UNIFORM
+    successes: np.ndarray, failures: np.ndarray, steps: int, prior: Prior = UNIFORM
 ) -> np.ndarray:
     """What pulling each arm now and playing on optimally earns in the `steps` pulls that are left, Q [K].
 
-    The belief is given by successes [K] and failures [K]; every arm whose Q is the maximum is an optimal
-    action.
+    The belief is given by successes [K] and failures [K]; each arm with the largest Q is optimal.
     """
     successes, failures = np.asarray(successes), np.asarray(failures)
     if successes.ndim != 1 or successes.shape != failures.shape or not len(successes):
@@ -55,7 +54,7 @@ def bayes_optimal_q(
     return Q.ravel()
 
 
-def bayes_optimal_choice(n_arms: int, horizon: int, prior: tuple[float, float] = UNIFORM) -> Choice:
+def bayes_optimal_choice(n_arms: int, horizon: int, prior: Prior = UNIFORM) -> Choice:
     """How the Bayes-optimal rule for this horizon picks; ties equally often."""
     tree = _plan(_same_prior(n_arms, prior), _count("horizon", horizon), 1.0)
     best = {n: np.moveaxis(Q >= Q.max(axis=0) - TIE, 0, -1) for n, Q in tree}
@@ -114,9 +113,8 @@ def thompson_choice(horizon: int, n_arms: int = 2, prior: tuple[int, int] = (1, 
     x, w = np.polynomial.legendre.leggauss((horizon + n_arms * (a + b - 1)) // 2 + 1)
     x, w = (1 + x) / 2, w / 2
     s, f = np.indices((horizon + 1, horizon + 1, 1))[:2]
-    pdf = (
-        np.exp(xlogy(s + a - 1, x) + xlog1py(f + b - 1, -x) - log_beta(s + a, f + b)) * w
-    )  # [successes, failures, x]
+    log_pdf = xlogy(s + a - 1, x) + xlog1py(f + b - 1, -x) - log_beta(s + a, f + b)
+    pdf = np.exp(log_pdf) * w  # [successes, failures, x], as is cdf
     cdf = betainc(s + a, f + b, x)
 
     def choice(counts, sums):
@@ -130,29 +128,29 @@ def thompson_choice(horizon: int, n_arms: int = 2, prior: tuple[int, int] = (1, 
     return choice
 
 
-def gittins_choice(horizon: int, gamma: float = 0.9, prior: tuple[float, float] = UNIFORM) -> Choice:
+def gittins_choice(horizon: int, gamma: float = 0.9, prior: Prior = UNIFORM) -> Choice:
     """Always an arm with the largest Gittins index; for at most `horizon` pulls of an arm."""
     table = gittins_table(horizon, gamma, prior)
 
     def choice(counts, sums):
-        s = np.asarray(sums, int)
-        return _ties(table[s, np.asarray(counts, int) - s])
+        n, s = np.asarray(counts, int), np.asarray(sums, int)
+        if n.max() > horizon:
+            raise ValueError(
+                f"an arm was pulled {n.max()} times: this choice was made for at most {horizon}."
+            )
+        return _ties(table[s, n - s])
 
     return choice
 
 
 def expected_rewards(
-    choice: Choice,
-    horizon: int,
-    means: np.ndarray | None = None,
-    n_arms: int = 2,
-    prior: tuple[float, float] = UNIFORM,
+    choice: Choice, horizon: int, means: np.ndarray | None = None, n_arms: int = 2, prior: Prior = UNIFORM
 ) -> np.ndarray:
     """The exact expected reward of each pull, [horizon], of a rule given by its choice.
 
     For Bernoulli arms with fixed means [K], or, if means is None, averaged over bandits drawn from the prior.
-    The chance of each belief is pushed forward through the tree; nothing is sampled. The sum is what the rule
-    earns.
+    The chance of each belief is pushed forward through the tree; nothing is sampled. ValueError for a choice
+    that is not probabilities over the arms, and for trees too large to work through.
     """
     horizon = _count("horizon", horizon)
     p = None if means is None else _fixed(means)
@@ -163,22 +161,31 @@ def expected_rewards(
     for t in range(horizon):
         after = {n: np.zeros([m + 1 for m in n]) for n in _splits(t + 1, K, same=False)}
         for n, chance in reach.items():
-            sums = np.stack(np.indices(chance.shape), axis=-1)
-            picks = choice(np.broadcast_to(n, sums.shape), sums)
+            picks = _picks(choice, n)
             for k in range(K):
                 pulled = chance * picks[..., k]
                 wins = pulled * (_paying(prior, n, k) if p is None else p[k])
+                rewards[t] += wins.sum()
                 more = after[_one_more(n, k)]
                 more[_along(k, 1, None)] += wins
                 more[_along(k, 0, -1)] += pulled - wins
-                rewards[t] += wins.sum()
         reach = after
     return rewards
 
 
+def _picks(choice: Choice, n: tuple[int, ...]) -> np.ndarray:
+    """The choice's probabilities at all beliefs with pulls n, [*(n + 1), K]; ValueError if they are none."""
+    sums = np.stack(np.indices([m + 1 for m in n]), axis=-1)
+    picks = np.asarray(choice(np.broadcast_to(n, sums.shape), sums))
+    if picks.shape != sums.shape or not (np.abs(picks.sum(axis=-1) - 1) <= 1e-9).all():
+        raise ValueError(
+            f"after {n} pulls the choice has shape {picks.shape}, or does not sum to 1 over the arms."
+        )
+    return picks
+
+
 def as_rule(choice: Choice) -> Callable:
-    """A choice as a rule to play: (counts [runs, K], sums, t, rng) -> arm [runs], drawn from its
-    probabilities."""
+    """A choice as a rule to play: (counts [runs, K], sums, t, rng) -> arm [runs], drawn as it says."""
 
     def rule(counts, sums, t, rng):
         below = rng.random((len(counts), 1)) >= choice(counts, sums).cumsum(axis=-1)[:, :-1]
@@ -199,7 +206,7 @@ def gittins_index(a: float, b: float, gamma: float) -> float:
     return float(_indices(np.array([a]), np.array([b]), gamma, tol=1e-7)[0])
 
 
-def gittins_table(pulls: int, gamma: float, prior: tuple[float, float] = UNIFORM) -> np.ndarray:
+def gittins_table(pulls: int, gamma: float, prior: Prior = UNIFORM) -> np.ndarray:
     """Indices of all beliefs after at most `pulls` pulls, [successes, failures]; NaN beyond.
 
     Within 1e-5. The work grows with (pulls/(1 − gamma))²: a second for 50 pulls at .9, 9 s for 20 at .99.
@@ -215,8 +222,7 @@ def gittins_table(pulls: int, gamma: float, prior: tuple[float, float] = UNIFORM
 def _indices(a: np.ndarray, b: np.ndarray, gamma: float, tol: float) -> np.ndarray:
     """The indices of L beliefs Beta(a, b), [L] each, by Newton's method on the sure reward to stop for.
 
-    With the best stopping rule for one sure reward, the ratio of reward to time is a larger one, until both
-    agree.
+    With the best stopping rule for one sure reward, the ratio of reward to time is larger, until both agree.
     """
     index, step, depth = a / (a + b), 1.0, _depth(gamma, tol)
     while step > 1e-11:
@@ -248,8 +254,7 @@ def _until_stopped(
 
 
 def _plan(prior: np.ndarray, horizon: int, gamma: float) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-    """Backward through the tree of beliefs: yields (n, Q [K, *(n + 1)]) for every n, from the most pulls to
-    0.
+    """Backward through the tree of beliefs: yields (n, Q [K, *(n + 1)]) for every n, most pulls first.
 
     Q[k, s] is what pulling arm k at belief (n, s) and then playing optimally earns. Interchangeable arms
     (same prior) come with their pulls n sorted, largest first.
@@ -327,7 +332,7 @@ def _count(name: str, value: int) -> int:
     return int(value)
 
 
-def _same_prior(n_arms: int, prior: tuple[float, float]) -> np.ndarray:
+def _same_prior(n_arms: int, prior: Prior) -> np.ndarray:
     """The Beta parameters of every arm, [K, 2]."""
     if _count("n_arms", n_arms) > 30:
         raise ValueError(f"n_arms is {n_arms}: the trees of beliefs are worked through for at most 30 arms.")

@@ -84,7 +84,7 @@ def grid(
             body.append(f"<rect {at} width='{SIDE}' height='{SIDE}' rx='5' fill='{WALL}'/>")
             continue
         s = next(states)
-        value = None if V is None or not isfinite(V[s]) or (kind in ENDS and not V[s]) else float(V[s])
+        value = None if V is None or not isfinite(V[s]) or _worthless(kind, V[s]) else float(V[s])
         acts = () if pi is None or kind in ENDS else tuple(a for a, p in enumerate(pi[s]) if p > 1e-12)
         note = (notes or {}).get(s, "" if kind == "." or kind.islower() else kind)
         fill = ENDS.get(kind) or (FLOOR if value is None else shade(value, *limits))
@@ -125,8 +125,13 @@ def _cell(fill: str, value: str, note: str, acts: tuple[int, ...], marked: bool)
     )
 
 
+def _worthless(cell: str, value: float) -> bool:
+    """Whether this is an end with the value of an end, 0 but for rounding."""
+    return cell in ENDS and abs(value) < 1e-9
+
+
 def _word(cell: str, value: float, digits: int) -> str:
-    if cell in ENDS and not value:
+    if _worthless(cell, value):
         return NAMES[cell]
     return number(value, digits) if isfinite(value) else "open"
 
@@ -142,7 +147,7 @@ def _sentence(rows: list[str], V: np.ndarray | None, title: str, digits: int) ->
         words = iter(said)
         lines = (" ".join("wall" if cell == "#" else next(words) for cell in row) for row in rows)
         return f"{size}; values row by row: {'; '.join(lines)}."
-    known = [v for cell, v in zip(free, V, strict=True) if isfinite(v) and not (cell in ENDS and v == 0)]
+    known = [v for cell, v in zip(free, V, strict=True) if isfinite(v) and not _worthless(cell, v)]
     if not known:
         return f"{size}, no values yet."
     start = f", {said[free.index('S')]} at S" if "S" in free else ""

@@ -9,7 +9,7 @@ from traitlets import TraitError
 
 
 def control(name: str, spec, room: str = "8em") -> ipywidgets.Widget:
-    """The control for (low, high, step), for a list of values, or one that is given; `room` is for its name."""
+    """The control for (low, high, step), for a list of values, or the one given; `room` is for its name."""
     if isinstance(spec, ipywidgets.Widget) and spec.has_trait("value"):
         return spec
     look = {
@@ -46,7 +46,7 @@ def _number_slider(name: str, spec: tuple, look: dict) -> ipywidgets.Widget:
 
 
 def place(controls: Mapping[str, ipywidgets.Widget], start: Mapping[str, object]) -> None:
-    """Set controls to the values of `start`; ValueError for one that is not there or cannot take its value."""
+    """Set controls to the values of `start`; ValueError where one is not there or cannot take its value."""
     for name, value in start.items():
         if name not in controls:
             raise ValueError(f"start names {name!r}, which is no slider: the sliders are {list(controls)}.")

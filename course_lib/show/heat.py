@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from course_lib.show.paper import number, svg, text
+from course_lib.show.paper import heading, number, svg, text
 from course_lib.show.style import MUTED, ink_on, shade
 
 LETTER = 0.62  # how wide a letter is, as a share of its size
@@ -30,7 +30,8 @@ def heat(
     row_names, column_names = names or (_every_fifth(rows), _every_fifth(columns))
     left, top = 40 + max(7 * len(name) for name in row_names), 34
     width, height = columns * cell, rows * cell
-    body = [text(left + width / 2, 22, title, 13, weight="bold")]
+    sheet = max(left + width, 300) + 12
+    body = [heading(title, 14, sheet - 28)]
     for r, c in np.ndindex(table.shape):
         body.append(_square(table[r, c], left + c * cell, top + (rows - 1 - r) * cell, cell, limits, digits))
     body += [
@@ -44,7 +45,7 @@ def heat(
     body.append(text(left + width / 2, top + height + 34, xlabel, 12, fill=MUTED))
     turned = f"rotate(-90 14 {top + height / 2:g})"
     body.append(f"<g transform='{turned}'>{text(14, top + height / 2 + 4, ylabel, 12, fill=MUTED)}</g>")
-    return svg("".join(body), max(left + width, 300) + 12, top + height + 44, alt)
+    return svg("".join(body), sheet, top + height + 44, alt)
 
 
 def _square(value: float, x: float, y: float, cell: int, limits, digits: int) -> str:

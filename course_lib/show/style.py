@@ -29,7 +29,7 @@ def use() -> None:
             "axes.titlesize": 11,
             "axes.titleweight": "bold",
             "axes.titlelocation": "left",
-            "axes.titley": 1.0,  # where it stands is not searched at every draw, which takes a third of the time
+            "axes.titley": 1.0,  # to search for a free place takes a third of the time of every draw
             "axes.grid": True,
             "axes.grid.axis": "y",
             "grid.color": RULE,

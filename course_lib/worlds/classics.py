@@ -11,7 +11,8 @@ import numpy as np
 from scipy.special import pdtr, pdtrc
 
 from course_lib.worlds.grids import STEPS, gridworld
-from course_lib.worlds.mdp import MDP, check_number
+from course_lib.worlds.mdp import MDP
+from course_lib.worlds.validate import check_number
 
 CARS = 20  # the most cars that one of Jack's two locations can hold
 MOVES = 5  # the most cars that he moves overnight

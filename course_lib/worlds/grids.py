@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.sparse import csr_array
 
-from course_lib.worlds.mdp import MDP, check_number
+from course_lib.worlds.mdp import MDP
+from course_lib.worlds.validate import check_number
 
 UP, RIGHT, DOWN, LEFT = range(4)
 ACTIONS = ("up", "right", "down", "left")
@@ -47,22 +48,13 @@ def gridworld(
     check_number("slip", slip, 0, 1)
     check_number("step_reward", step_reward)
     cells, marks = np.argwhere(grid != "#"), grid[grid != "#"]
-    S, terminal = len(cells), np.isin(marks, list(ENDS))
-    lands = _landing(grid, cells)
-    lands[terminal] = np.flatnonzero(terminal)[:, None]
-    sides = [
-        lands,
-        lands[:, [1, 2, 3, 0]],
-        lands[:, [3, 0, 1, 2]],
-    ]  # as meant, slid clockwise, slid the other way
-    P = _stack(sides, [1 - slip, slip / 2, slip / 2], S)
+    S, terminal, start = len(cells), np.isin(marks, list(ENDS)), marks == "S"
+    P = _slippery(_landing(grid, cells), terminal, slip)
     pays = P @ (step_reward + cell_rewards(text_map, rewards))
-    R = np.where(terminal[:, None], 0.0, pays.reshape(4, S).T)
-    start = (marks == "S").astype(float)
     return MDP(
         P if S > DENSE_UP_TO else P.toarray().reshape(4, S, S).swapaxes(0, 1),
-        R,
-        gamma,
+        R=np.where(terminal[:, None], 0.0, pays.reshape(4, S).T),
+        gamma=gamma,
         start=start / start.sum() if start.any() else None,
         terminal=terminal,
         labels=[(int(r), int(c)) for r, c in cells],
@@ -124,9 +116,11 @@ def _landing(grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
     return np.where(to < 0, np.arange(len(cells))[:, None], to)
 
 
-def _stack(landings: list[np.ndarray], probabilities: list[float], S: int) -> csr_array:
-    """P as a sparse [4·S, S], row a·S + s, from where each outcome lands [S, 4] and its probability."""
-    used = [(to, p) for to, p in zip(landings, probabilities, strict=True) if p > 0]
-    rows = np.tile(np.arange(4 * S), len(used))
-    columns = np.concatenate([to.T.ravel() for to, _ in used])
-    return csr_array((np.repeat([p for _, p in used], 4 * S), (rows, columns)), shape=(4 * S, S))
+def _slippery(lands: np.ndarray, terminal: np.ndarray, slip: float) -> csr_array:
+    """P as a sparse [4·S, S], row a·S + s, from where each action lands if it does not slip [S, 4]."""
+    S = len(lands)
+    lands = np.where(terminal[:, None], np.arange(S)[:, None], lands)
+    sides = [(lands, 1 - slip), (lands[:, [1, 2, 3, 0]], slip / 2), (lands[:, [3, 0, 1, 2]], slip / 2)]
+    used = [(to.T.ravel(), np.full(4 * S, p)) for to, p in sides if p > 0]
+    columns, chances = (np.concatenate(part) for part in zip(*used, strict=True))
+    return csr_array((chances, (np.tile(np.arange(4 * S), len(used)), columns)), shape=(4 * S, S))

@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from scipy.sparse import csr_array, issparse, vstack
 from scipy.sparse.csgraph import breadth_first_order
 
-ROW_TOL = 1e-9  # how far a row of probabilities may be from summing to 1
+from course_lib.worlds.validate import (
+    ROW_TOL,
+    check_number,
+    first_states,
+    frozen,
+    numbers,
+    state_labels,
+    terminal_states,
+    transitions,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,18 +48,18 @@ class MDP:
     _R_by_row: np.ndarray = field(init=False, repr=False)  # [A·S], in the order of the rows of a sparse P
 
     def __post_init__(self):
-        R = _numbers("R", self.R, ndim=2, shape="[S, A]")
+        R = numbers("R", self.R, ndim=2, shape="[S, A]")
         S, A = R.shape
         if not (S and A):
             raise ValueError(f"R has shape {R.shape}: give the world at least one state and one action.")
-        P = _transitions(self.P, S, A)
+        P = transitions(self.P, S, A)
         check_number("the discount gamma", self.gamma, 0, 1)
-        terminal = _terminal(self.terminal, P, R)
+        terminal = terminal_states(self.terminal, P, R)
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  (the class is frozen)
-        put("P", P), put("R", _frozen(R)), put("gamma", float(self.gamma)), put("terminal", _frozen(terminal))
-        put("start", _frozen(_start(self.start, terminal)))
-        put("labels", _labels(self.labels, S))
-        put("_R_by_row", _frozen(R.T.flatten()))
+        put("P", P), put("R", frozen(R)), put("gamma", float(self.gamma)), put("terminal", frozen(terminal))
+        put("start", frozen(first_states(self.start, terminal)))
+        put("labels", state_labels(self.labels, S))
+        put("_R_by_row", frozen(R.T.flatten()))
         if self.gamma == 1:
             self._check_end_in_reach()
 
@@ -153,7 +162,7 @@ class MDP:
 
 def check_policy(pi: np.ndarray, mdp: MDP) -> np.ndarray:
     """The policy as a float array [S, A]; ValueError if it is not one for this world."""
-    pi = _numbers("the policy", pi, ndim=2, shape="[S, A]")
+    pi = numbers("the policy", pi, ndim=2, shape="[S, A]")
     if pi.shape != mdp.R.shape:
         raise ValueError(f"the policy has shape {pi.shape}, but the world has [S, A] = {mdp.R.shape}.")
     bad = np.flatnonzero((pi.min(axis=1) < 0) | (np.abs(pi.sum(axis=1) - 1) > ROW_TOL))
@@ -168,17 +177,10 @@ def check_policy(pi: np.ndarray, mdp: MDP) -> np.ndarray:
 
 def check_values(V: np.ndarray, mdp: MDP) -> np.ndarray:
     """V as a float array [S]; ValueError if it is not one finite number a state."""
-    V = _numbers("V", V, ndim=1, shape="[S]")
+    V = numbers("V", V, ndim=1, shape="[S]")
     if len(V) != mdp.S:
         raise ValueError(f"V has {len(V)} entries: give one value a state, {mdp.S} in all.")
     return V
-
-
-def check_number(name: str, x: float, low: float = -np.inf, high: float = np.inf) -> None:
-    """ValueError, naming what it is, unless x is one finite real number from low to high."""
-    if isinstance(x, bool) or not isinstance(x, Real) or not np.isfinite(x) or not low <= x <= high:
-        wanted = "a finite number" if low == -np.inf else f"a number from {low} to {high}"
-        raise ValueError(f"{name} is {x!r}: it must be {wanted}.")
 
 
 def ends(mdp: MDP, pi: np.ndarray) -> np.ndarray:
@@ -254,149 +256,6 @@ def _distinct(n: int, rows: int, k: int, rng: np.random.Generator) -> np.ndarray
         taken = (draw[:, :i] == new[:, None]).any(axis=1)
         draw[:, i] = np.where(taken, top, new)
     return draw
-
-
-# What follows checks the arrays: one function, one kind of mistake.
-
-
-def _frozen(x: np.ndarray) -> np.ndarray:
-    x.setflags(write=False)
-    return x
-
-
-def _numbers(name: str, x, ndim: int, shape: str) -> np.ndarray:
-    """A fresh float array with finite entries, or a ValueError that says which entry is not."""
-    try:
-        if np.iscomplexobj(x):
-            raise TypeError
-        x = np.array(x, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{name} must be an array of real numbers {shape}, but it is a {type(x).__name__} that does not "
-            "convert to one."
-        ) from None
-    if x.ndim != ndim:
-        raise ValueError(f"{name} has {x.ndim} axes, shape {x.shape}: it must have shape {shape}.")
-    if not np.isfinite(x).all():
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-        raise ValueError(f"{name}{list(at)} is {x[at]}: every entry must be a finite number.")
-    return x
-
-
-def _transitions(P, S: int, A: int) -> np.ndarray | csr_array:
-    """P checked and frozen: dense [S, A, S] or sparse [A·S, S], with rows that are probabilities."""
-    P = _sparse_transitions(P, S, A) if issparse(P) else _dense_transitions(P, S, A)
-    _check_entries(P, S, A)
-    _check_sums(P, S, A)
-    for part in (P.data, P.indices, P.indptr) if issparse(P) else (P,):
-        _frozen(part)
-    return P
-
-
-def _place(row: int, P, S: int, A: int) -> str:
-    s, a = (row % S, row // S) if issparse(P) else divmod(row, A)
-    return f"s={s}, a={a}"
-
-
-def _check_entries(P, S: int, A: int) -> None:
-    entries = P.data if issparse(P) else P.ravel()
-    bad = np.flatnonzero(~((entries >= 0) & (entries < np.inf)))  # so that NaN is bad too
-    if len(bad):
-        i = bad[0]
-        row = np.searchsorted(P.indptr, i, side="right") - 1 if issparse(P) else i // S
-        s2 = P.indices[i] if issparse(P) else i % S
-        raise ValueError(
-            f"P for {_place(row, P, S, A)}, s'={s2} is {entries[i]:.6g}: a probability must be from 0 to 1."
-        )
-
-
-def _check_sums(P, S: int, A: int) -> None:
-    sums = P.sum(axis=-1).ravel()
-    bad = np.flatnonzero(np.abs(sums - 1) > ROW_TOL)
-    if len(bad):
-        total = sums[bad[0]]
-        mend = "divide the row by its sum" if total > 0 else "a state where nothing moves must lead to itself"
-        raise ValueError(
-            f"P's row for {_place(bad[0], P, S, A)} sums to {total:.10g}, not 1: the probabilities of "
-            f"all next states must sum to 1 ({mend})."
-        )
-
-
-def _dense_transitions(P, S: int, A: int) -> np.ndarray:
-    try:
-        P = np.array(P, dtype=float, order="C") if not np.iscomplexobj(P) else None
-    except (TypeError, ValueError):
-        P = None
-    if P is None:
-        raise ValueError("P must be an array of real numbers [S, A, S], but it does not convert to one.")
-    if P.shape != (S, A, S):
-        raise ValueError(
-            f"P has shape {P.shape}, but R has [S, A] = {S, A}: P must be [S, A, S] = {S, A, S}."
-        )
-    return P
-
-
-def _sparse_transitions(P, S: int, A: int) -> csr_array:
-    if P.shape != (A * S, S):
-        raise ValueError(
-            f"sparse P has shape {P.shape}, but R has [S, A] = {S, A}: P must be [A·S, S] = {A * S, S}, "
-            "with row a·S + s for state s and action a."
-        )
-    if np.iscomplexobj(P):
-        raise ValueError("sparse P holds complex numbers: it must hold real probabilities.")
-    P = csr_array(P, dtype=float, copy=True)
-    P.sum_duplicates()
-    P.eliminate_zeros()  # a stored 0 must not look like a way
-    if P.nnz < np.iinfo(np.int32).max:  # half the index memory to read in every backup
-        P.indices, P.indptr = P.indices.astype(np.int32), P.indptr.astype(np.int32)
-    return P
-
-
-def _terminal(terminal, P, R: np.ndarray) -> np.ndarray:
-    """The terminal states [S] bool, checked: each stays where it is and pays nothing."""
-    S, A = R.shape
-    if terminal is None:
-        return np.zeros(S, bool)
-    terminal = np.array(terminal)
-    if terminal.shape != (S,) or terminal.dtype != bool:
-        raise ValueError(
-            f"terminal has shape {terminal.shape} and type {terminal.dtype}: give True or False for each "
-            f"state, shape ({S},)."
-        )
-    stays = np.array(
-        [P[a * S : (a + 1) * S].diagonal() if issparse(P) else P[:, a].diagonal() for a in range(A)]
-    )
-    ways = np.diff(P.indptr).reshape(A, S) if issparse(P) else np.count_nonzero(P, axis=2).T
-    bad = np.flatnonzero(terminal & (((stays == 0) | (ways > 1)).any(axis=0) | R.any(axis=1)))
-    if len(bad):
-        raise ValueError(
-            f"state {bad[0]} is terminal, but it moves on or pays a reward: let P lead from it to itself for "
-            f"every action, and R[{bad[0]}] be 0."
-        )
-    return terminal
-
-
-def _start(start, terminal: np.ndarray) -> np.ndarray:
-    if start is None:
-        first = ~terminal if not terminal.all() else np.ones(len(terminal), bool)
-        return first / first.sum()
-    start = _numbers("start", start, ndim=1, shape="[S]")
-    if len(start) != len(terminal) or (start < 0).any() or abs(start.sum() - 1) > ROW_TOL:
-        raise ValueError(
-            f"start has {len(start)} entries, the smallest {start.min(initial=0):.6g}, with sum "
-            f"{start.sum():.6g}: "
-            f"give {len(terminal)} probabilities, one a state, that sum to 1."
-        )
-    return start
-
-
-def _labels(labels, S: int) -> tuple | None:
-    if labels is None:
-        return None
-    labels = tuple(labels)
-    if len(labels) != S:
-        raise ValueError(f"there are {len(labels)} labels for {S} states: give one label a state.")
-    return labels
 
 
 def _can_reach(moves: csr_array, goal: np.ndarray) -> np.ndarray:
