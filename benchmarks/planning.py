@@ -72,7 +72,7 @@ def stopwatch(run: Callable) -> Callable[[], float]:
 
 
 def take_turns(methods: dict[str, Callable[[], float]], turns: int) -> dict[str, float]:
-    """Median milliseconds of each method: up to 20 runs a turn, but one in all for those that take seconds."""
+    """Median milliseconds of each method: up to 20 runs a turn, but one in all for those that take long."""
     once = {name: run() for name, run in methods.items()}
     times = {name: [] for name in methods}
     for _ in range(turns):

@@ -1,10 +1,10 @@
-"""Q-learning: environment steps, each with its update, per second. Ours over many runs against the usual Gymnasium loop.
+"""Q-learning: environment steps, each with its update, per second; ours against the usual Gymnasium loop.
 
     python benchmarks/tabular.py            about a minute; prints one Markdown table
     python benchmarks/tabular.py --quick    seconds, and rougher
 
-Both sides learn the same worlds with the same step size, exploration and time limits, on one thread, by turns; each
-number is the best of its repeats, so that other work on the machine disturbs both sides alike.
+Both sides learn the same worlds with the same step size, exploration and time limits, on one thread, by
+turns; each number is the best of its repeats, so that other work on the machine disturbs both sides alike.
 """
 
 import os
@@ -42,21 +42,29 @@ def usual_loop(env: gymnasium.Env, steps: int, rng: np.random.Generator) -> np.n
 
 
 def model(env: gymnasium.Env) -> MDP:
-    """The environment's MDP. States that no episode reaches lead to themselves: some of Taxi's contradict the others."""
+    """The environment's MDP. States that no episode reaches are cut off: in Taxi, some contradict the others."""
     table, start = env.unwrapped.P, env.unwrapped.initial_state_distrib
     reached, todo = set(), [int(s) for s in np.flatnonzero(start)]
     while todo:
         s = todo.pop()
         if s not in reached:
             reached.add(s)
-            todo += [s2 for moves in table[s].values() for p, s2, _, terminated in moves if p and not terminated]
-    lived = {s: moves if s in reached else {a: [(1.0, s, 0.0, False)] for a in moves} for s, moves in table.items()}
-    return from_gymnasium(SimpleNamespace(unwrapped=SimpleNamespace(P=lived, initial_state_distrib=start)), GAMMA)
+            todo += [
+                s2 for moves in table[s].values() for p, s2, _, terminated in moves if p and not terminated
+            ]
+    lived = {
+        s: moves if s in reached else {a: [(1.0, s, 0.0, False)] for a in moves} for s, moves in table.items()
+    }
+    return from_gymnasium(
+        SimpleNamespace(unwrapped=SimpleNamespace(P=lived, initial_state_distrib=start)), GAMMA
+    )
 
 
 def ours(mdp: MDP, runs: int, limit: int | None, reward):
     """A function (steps, rng) → Q [runs, S, A] that lives steps // runs steps in each run."""
-    return lambda steps, rng: q_learning(mdp, steps // runs, ALPHA, EPSILON, runs, rng=rng, limit=limit, reward=reward)
+    return lambda steps, rng: q_learning(
+        mdp, steps // runs, ALPHA, EPSILON, runs, rng=rng, limit=limit, reward=reward
+    )
 
 
 def per_second(learn, steps: int, rng: np.random.Generator) -> float:
@@ -67,14 +75,17 @@ def per_second(learn, steps: int, rng: np.random.Generator) -> float:
 
 
 def race(name: str, quick: bool) -> list[float]:
-    """Steps per second in one world: the usual loop, then ours for each number of runs; the best of several turns."""
+    """Steps per second in one world, the best of several turns: the usual loop, then ours for each of RUNS."""
     env = gymnasium.make(name)
     mdp, limit = model(env), env.spec.max_episode_steps
     slippery = name == "FrozenLake-v1"  # it pays 1 on the goal, which a step reaches by chance
     reward = on_arrival(mdp, np.eye(mdp.S)[-1]) if slippery else None
     scale, rng = 0.1 if quick else 1.0, np.random.default_rng(0)
     sides = [(lambda steps, rng: usual_loop(env, steps, rng), 100_000)]
-    sides += [(ours(mdp, runs, limit, reward), size) for runs, size in zip(RUNS, (40_000, 4_000_000, 6_000_000), strict=True)]
+    sides += [
+        (ours(mdp, runs, limit, reward), size)
+        for runs, size in zip(RUNS, (40_000, 4_000_000, 6_000_000), strict=True)
+    ]
     best = [0.0] * len(sides)
     for _ in range(2 if quick else 5):
         for i, (learn, steps) in enumerate(sides):
@@ -84,10 +95,19 @@ def race(name: str, quick: bool) -> list[float]:
 
 def table(results: dict[str, list[float]]) -> str:
     """The results as Markdown."""
-    head = ["world", "usual loop, steps/s", *(f"ours, {runs:,} run{'s' * (runs > 1)}" for runs in RUNS), "256 runs against usual"]
+    head = [
+        "world",
+        "usual loop, steps/s",
+        *(f"ours, {runs:,} run{'s' * (runs > 1)}" for runs in RUNS),
+        "256 runs against usual",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for name, speeds in results.items():
-        lines.append("| " + " | ".join([name, *(f"{x:,.0f}" for x in speeds), f"**{speeds[2] / speeds[0]:.0f}×**"]) + " |")
+        lines.append(
+            "| "
+            + " | ".join([name, *(f"{x:,.0f}" for x in speeds), f"**{speeds[2] / speeds[0]:.0f}×**"])
+            + " |"
+        )
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Reproducible runs: independent random generators, and results of long runs that are kept and never trusted blindly."""
+"""Reproducible runs: independent random generators, and results of long runs, kept but not trusted blindly."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ def generators(seed: int, n: int) -> list[np.random.Generator]:
 def load_or_run(
     path: str | Path, fn: Callable[..., dict[str, np.ndarray]], *, seed: int
 ) -> dict[str, np.ndarray]:
-    """The arrays that fn(seed=seed) returns, from the file `path` if it holds them, otherwise by running fn now.
+    """The arrays that fn(seed=seed) returns: from the file `path` if it holds them, else by running fn now.
 
     The file is NumPy's .npz, without pickle, with a format version, the seed and a checksum of every array. A
     file that does not match is made again, with a message that says why. It is written in one step, so a run
@@ -32,11 +32,7 @@ def load_or_run(
         return results
     print(f"{path.name}: {trouble}; running {fn.__name__} now.")
     results = {name: np.asarray(x) for name, x in fn(seed=seed).items()}
-    for name, x in results.items():
-        if x.dtype == object or name == "about":
-            raise ValueError(
-                f"{fn.__name__} returns {name!r} of type {x.dtype}: return plain arrays of numbers or text, not called 'about'."
-            )
+    _check_plain(results, fn.__name__)
     _save(path, results, seed)
     return results
 
@@ -46,7 +42,7 @@ def _load(path: Path, seed: int) -> tuple[dict[str, np.ndarray], str]:
     if not path.exists():
         return {}, "there is no stored result"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             results = {name: file[name] for name in file.files}
         about = json.loads(str(results.pop("about")))
     except Exception:  # whatever is wrong with the file, the mend is the same
@@ -73,8 +69,15 @@ def _save(path: Path, results: dict[str, np.ndarray], seed: int) -> None:
         raise
 
 
+def _check_plain(results: dict[str, np.ndarray], who: str) -> None:
+    for name, x in results.items():
+        if x.dtype == object or name == "about":
+            raise ValueError(f"{who} returns {name!r} of type {x.dtype}: return arrays of numbers or text.")
+
+
 def _checksums(results: dict[str, np.ndarray]) -> dict[str, str]:
-    digest = lambda x: hashlib.sha256(
-        f"{x.dtype.str}{x.shape}".encode() + np.ascontiguousarray(x).tobytes()
-    ).hexdigest()
-    return {name: digest(x) for name, x in sorted(results.items())}
+    return {name: _checksum(x) for name, x in sorted(results.items())}
+
+
+def _checksum(x: np.ndarray) -> str:
+    return hashlib.sha256(f"{x.dtype.str}{x.shape}".encode() + np.ascontiguousarray(x).tobytes()).hexdigest()

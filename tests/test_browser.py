@@ -134,11 +134,23 @@ def page(chrome):
     page.close()
 
 
-@pytest.fixture(scope="module", params=["small.ipynb", *THIRD], ids=lambda path: Path(path).stem[:5])
-def ran(request, server, chrome):
-    """A notebook after Run All: the small one, and chapter 03 where it exists."""
-    with opened(server, chrome, request.param) as notebook:
+@pytest.fixture(scope="module")
+def small(server, chrome):
+    """The small notebook after Run All, with all of JupyterLab around it."""
+    with opened(server, chrome, "small.ipynb", mode="lab") as notebook:
         yield notebook
+
+
+@pytest.fixture(scope="module")
+def third(server, chrome):
+    """Chapter 03 after Run All."""
+    with opened(server, chrome, THIRD[0]) as notebook:
+        yield notebook
+
+
+@pytest.fixture(params=["small", "third"] if THIRD else ["small"])
+def ran(request):
+    return request.getfixturevalue(request.param)
 
 
 @contextmanager
@@ -319,15 +331,8 @@ def saved(ran: Opened) -> nbformat.NotebookNode:
     return notebook
 
 
-@pytest.fixture(scope="module")
-def again(server, chrome):
-    """The small notebook once more, with all of JupyterLab around it."""
-    with opened(server, chrome, "again.ipynb", mode="lab") as notebook:
-        yield notebook
-
-
-def test_play_runs_to_the_end_and_can_be_paused_by_keyboard(again):
-    page = again.page
+def test_play_runs_to_the_end_and_can_be_paused_by_keyboard(small):
+    page = small.page
     figure = next(figures(page))
     slider, button = figure.query_selector("input"), figure.query_selector("button")
     slider.evaluate("slider => { slider.value = 0; slider.dispatchEvent(new Event('input')); }")
@@ -340,15 +345,15 @@ def test_play_runs_to_the_end_and_can_be_paused_by_keyboard(again):
     assert 1 <= at <= 5
     page.wait_for_timeout(300)
     assert int(slider.input_value()) == at and button.inner_text() == "▶ play"
-    assert shown(figure) == elements(again.drawn("scrub")[0][position(figure)])
+    assert shown(figure) == elements(small.drawn("scrub")[0][position(figure)])
     page.keyboard.press("Enter")
     page.wait_for_function("slider => slider.value === slider.max", arg=slider)
     page.wait_for_timeout(300)
     assert button.inner_text() == "▶ play"
 
 
-def test_all_words_can_be_read_in_the_light_and_in_the_dark_theme(again):
-    page = again.page
+def test_all_words_can_be_read_in_the_light_and_in_the_dark_theme(small):
+    page = small.page
     try:
         for theme in ("Dark", "Light"):
             page.evaluate(
@@ -364,8 +369,8 @@ def test_all_words_can_be_read_in_the_light_and_in_the_dark_theme(again):
         page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
 
 
-def test_a_second_view_of_an_output_works_by_itself(again):
-    page, (pictures,) = again.page, again.drawn("scrub")
+def test_a_second_view_of_an_output_works_by_itself(small):
+    page, (pictures,) = small.page, small.drawn("scrub")
     first = next(figures(page))
     page.evaluate("jupyterapp.commands.execute('notebook:create-output-view')")
     page.wait_for_function("() => document.querySelectorAll('figure[data-alive]').length === 2")
@@ -378,11 +383,11 @@ def test_a_second_view_of_an_output_works_by_itself(again):
     page.evaluate("jupyterapp.shell.currentWidget.close()")
 
 
-def test_restart_and_run_all_again_works(again):
-    lab.run_all(again.page, restart=True)
-    by_keyboard(again.page, next(figures(again.page)), again.drawn("scrub")[-1])
-    assert len(again.drawn("scrub")) == 2
-    assert lab.failures(again.page) == again.errors == []
+def test_restart_and_run_all_again_works(small):
+    lab.run_all(small.page, restart=True)
+    by_keyboard(small.page, next(figures(small.page)), small.drawn("scrub")[-1])
+    assert len(small.drawn("scrub")) == 2
+    assert lab.failures(small.page) == small.errors == []
 
 
 @pytest.mark.parametrize("width", [1000, 390])

@@ -1,4 +1,4 @@
-"""TD prediction against exact expectations, printed algorithms and linear algebra; broken variants are refused."""
+"""TD prediction against exact expectations, printed algorithms and linear algebra; mutants are refused."""
 
 from dataclasses import replace
 

@@ -200,7 +200,7 @@ def line_width(page: Page) -> Iterator[str]:
     for name, source in page.code:
         width = max(map(len, source.split("\n")))
         if width > CODE_WIDTH:
-            yield f"{name} has a line of {width} characters: break it at {CODE_WIDTH}, or a reader must scroll"
+            yield f"{name} has a line of {width} characters: break it at {CODE_WIDTH}, nobody likes to scroll"
 
 
 def longest_cell(page: Page) -> Iterator[str]:

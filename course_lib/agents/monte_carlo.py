@@ -126,8 +126,7 @@ def mc_prediction(
     behaviour: np.ndarray | None = None,
     weighted: bool = True,
     batch: int | None = None,
-    limit: int | None = None,
-    reward: Reward | None = None,
+    **more,
 ) -> Iterator[np.ndarray]:
     """V [runs, S], the mean of the returns that followed each state (S&B §5.1), 0 for states never visited.
 
@@ -137,15 +136,16 @@ def mc_prediction(
                   Σ ρG / visits: unbiased, with a variance that may be infinite (S&B §5.5)
     batch         `.iterates` yields V after every so many episodes
 
-    Errors as in `play`. With a `limit`, V is off by what the cut-off steps would have brought.
+    `limit` and `reward`, and errors, as in `play`. With a `limit`, V is off by what the cut-off steps would
+    have brought.
     """
-    check_extent(None, episodes, runs, limit, rng)
+    check_extent(None, episodes, runs, None, rng)
     batch = max(1, AT_ONCE // runs) if batch is None else batch
-    check_extent(None, batch, runs, limit, rng)
+    check_extent(None, batch, runs, None, rng)
     total, weight = np.zeros(runs * mdp.S), np.zeros(runs * mdp.S)
     for start in range(0, episodes, batch):
         size = min(batch, episodes - start)
-        e = play(mdp, pi, size, runs, rng=rng, behaviour=behaviour, limit=limit, reward=reward)
+        e = play(mdp, pi, size, runs, rng=rng, behaviour=behaviour, **more)
         counts = e.first_visits() if first_visit else slice(None)
         i, rho = (e.run * mdp.S + e.s)[counts], e.rho[counts]
         total += np.bincount(i, rho * e.G[counts], minlength=len(total))
@@ -182,16 +182,12 @@ def mc_control(
         check_no_circling(mdp, epsilon)
     world = Sampler.of(anywhere(mdp) if exploring_starts else mdp, reward)
     Q, latest = np.zeros((runs, mdp.S, mdp.A)), np.full((runs, mdp.S, mdp.A), -1)
-    rate, values = step_sizes(alpha, Q.size), Q.reshape(-1)
+    rate = step_sizes(alpha, Q.size)
     for k in range(episodes):
         choose = _choices(Q, epsilon, exploring_starts, rng)
         steps = list(walk(world, choose, rng, runs, episodes=1, limit=limit))
         counts = [_is_first(step, latest, k) if first_visit else slice(None) for step in steps]
-        G = np.zeros(runs)
-        for (n, s, a, r, _, _, _), c in zip(reversed(steps), reversed(counts), strict=True):
-            G[n] = r + mdp.gamma * G[n]
-            i = ((n * mdp.S + s) * mdp.A + a)[c]
-            values[i] += rate(i) * (G[n][c] - values[i])
+        _learn_backwards(Q, rate, steps, counts, mdp.gamma)
         yield Q
 
 
@@ -199,6 +195,15 @@ def _choices(Q: np.ndarray, epsilon: float, exploring_start: bool, rng: np.rando
     """ε-greedy choices for one episode; after an exploring start the first is any action."""
     explore = chain([1.0] if exploring_start else [], repeat(epsilon))
     return lambda n, s: epsilon_greedy(Q[n, s], next(explore), rng)
+
+
+def _learn_backwards(Q: np.ndarray, rate: Callable, steps: list[Step], counts: list, gamma: float) -> None:
+    """Move Q towards the returns of one episode a run, from its end; `counts` says which steps count."""
+    G, values = np.zeros(len(Q)), Q.reshape(-1)
+    for (n, s, a, r, _, _, _), c in zip(reversed(steps), reversed(counts), strict=True):
+        G[n] = r + gamma * G[n]
+        i = np.ravel_multi_index((n, s, a), Q.shape)[c]
+        values[i] += rate(i) * (G[n][c] - values[i])
 
 
 def _is_first(step: Step, latest: np.ndarray, k: int) -> np.ndarray:

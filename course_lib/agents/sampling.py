@@ -136,6 +136,12 @@ class Sampler:
         """First states of so many episodes, [runs]."""
         return self.starts.draw(np.zeros(runs, dtype=np.int64), rng)
 
+    def renew(self, s: np.ndarray, over: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The states s [N], with new first states where an episode is over, [N] bool."""
+        s = s.copy()
+        s[over] = self.first(np.count_nonzero(over), rng)
+        return s
+
     def step(self, s: np.ndarray, a: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Rewards and next states (r, s2) for actions a in states s; all [N]."""
         row = a * self.S + s
@@ -182,8 +188,7 @@ def walk(
     episodes, whichever comes first; the arrays hold the runs that are still going.
     """
     check_extent(steps, episodes, runs, limit, rng)
-    n, s = np.arange(runs), world.first(runs, rng)
-    age, played = np.zeros(runs, dtype=np.int64), np.zeros(runs, dtype=np.int64)
+    n, s, (age, played) = np.arange(runs), world.first(runs, rng), np.zeros((2, runs), dtype=np.int64)
     for _ in count() if steps is None else range(steps):
         a = choose(n, s)
         r, s2 = world.step(s, a, rng)
@@ -193,8 +198,7 @@ def walk(
         yield Step(n, s, a, r, s2, terminated, truncated)
         s, over = s2, terminated | truncated
         if over.any():
-            s, age, played = s2.copy(), np.where(over, 0, age), played + over
-            s[over] = world.first(np.count_nonzero(over), rng)
+            s, age, played = world.renew(s2, over, rng), np.where(over, 0, age), played + over
             if episodes is not None and (played == episodes).any():
                 n, s, age, played = (x[played < episodes] for x in (n, s, age, played))
                 if not len(n):

@@ -107,20 +107,20 @@ def n_step_td(
     runs: int = 1,
     *,
     rng: np.random.Generator,
-    V: np.ndarray | float = 0.0,
     limit: int | None = None,
-    reward: Reward | None = None,
+    **more,
 ) -> Iterator[np.ndarray]:
     """V [runs, S] by n-step TD: n rewards, then a guess (S&B §7.1).
 
     V(s_t) moves towards r_t + γ r_(t+1) + … + γ^(n−1) r_(t+n−1) + γ^n V(s_(t+n)).
     n = 1 is TD(0); n = np.inf waits for the end of the episode: Monte Carlo with a constant step size.
     States are updated in the order of S&B's algorithm, each n steps late. `.iterates` yields the live V
-    after each episode. ValueError as in `td0`, and for an n that is no whole number from 1.
+    after each episode. V, limit, reward and errors as in `td0`; ValueError for an n that is no whole number
+    from 1.
     """
     if n != np.inf and not (isinstance(n, Real) and n == int(n) and n >= 1):
         raise ValueError(f"n is {n!r}: it must be a whole number from 1, or np.inf for Monte Carlo.")
-    world, choose, table = _prepare(mdp, pi, episodes, runs, rng, V, limit, reward)
+    world, choose, table = _prepare(mdp, pi, episodes, runs, rng, limit, **more)
     rate, v, row = step_sizes(alpha, table.size), table.reshape(-1), np.arange(runs) * mdp.S
     for _ in range(episodes):
         s, r, length = paths(world, choose, rng, runs, limit)
@@ -134,7 +134,7 @@ def n_step_td(
         yield table
 
 
-def _prepare(mdp, pi, episodes, runs, rng, V, limit, reward) -> tuple[Sampler, Choose, np.ndarray]:
+def _prepare(mdp, pi, episodes, runs, rng, limit, V=0.0, reward=None) -> tuple[Sampler, Choose, np.ndarray]:
     pi = _check_policy_ends(mdp, pi, None, limit)
     check_extent(None, episodes, runs, limit, rng)
     return Sampler.of(mdp, reward), by_policy(pi, rng), _first_guess(mdp, V, runs)
@@ -162,9 +162,8 @@ def td_lambda(
     rng: np.random.Generator,
     trace: str = "accumulating",
     online: bool = True,
-    V: np.ndarray | float = 0.0,
     limit: int | None = None,
-    reward: Reward | None = None,
+    **more,
 ) -> Iterator[np.ndarray]:
     """V [runs, S] by TD(λ), the backward view: each TD error goes to all states by their trace e (S&B §12.2).
 
@@ -176,15 +175,8 @@ def td_lambda(
     `.iterates` yields the live V after each episode. ValueError as in `td0`, for lam outside [0, 1], and for
     another trace.
     """
-    check_number("lam", lam, 0, 1)
-    if trace not in ("accumulating", "replacing"):
-        raise ValueError(f"trace is {trace!r}: it is 'accumulating' or 'replacing'.")
-    if callable(alpha):
-        raise ValueError(
-            f"alpha is {alpha!r}: TD(λ) moves all states at once, so its step size is one number."
-        )
-    step_sizes(alpha, 0)  # raises outside (0, 1]
-    world, choose, table = _prepare(mdp, pi, episodes, runs, rng, V, limit, reward)
+    _check_traces(alpha, lam, trace)
+    world, choose, table = _prepare(mdp, pi, episodes, runs, rng, limit, **more)
     run = np.arange(runs)
     for _ in range(episodes):
         s, r, length = paths(world, choose, rng, runs, limit)
@@ -195,6 +187,17 @@ def td_lambda(
             td_error = (r[t] + mdp.gamma * guess[run, s[t + 1]] - guess[run, s[t]]) * (t < length)
             table += alpha * td_error[:, None] * e
         yield table
+
+
+def _check_traces(alpha: float, lam: float, trace: str) -> None:
+    check_number("lam", lam, 0, 1)
+    if trace not in ("accumulating", "replacing"):
+        raise ValueError(f"trace is {trace!r}: it is 'accumulating' or 'replacing'.")
+    if callable(alpha):
+        raise ValueError(
+            f"alpha is {alpha!r}: TD(λ) moves all states at once, so its step size is one number."
+        )
+    step_sizes(alpha, 0)  # raises outside (0, 1]
 
 
 def batch_td(e: Episodes, S: int, gamma: float, runs: int = 1, tol: float = 1e-8) -> Iterator[np.ndarray]:

@@ -17,8 +17,10 @@ def graph(
     size: tuple[float, float],
     alt: str,
 ) -> str:
-    """nodes {name: (x, y, kind)} with kind state (circle), action (square), reward (diamond) or plain; edges
-    (from, to, label). An edge from a node to itself is a loop above it; two edges between the same nodes bend apart.
+    """Nodes and the arrows between them.
+
+    nodes {name: (x, y, kind)}: the kind is state (circle), action (square), reward (diamond) or plain (box).
+    edges (from, to, label): one from a node to itself is a loop above it; two between the same nodes bend.
     """
     for a, b, _ in edges:
         if a not in nodes or b not in nodes:
@@ -28,7 +30,8 @@ def graph(
     both = {(a, b) for a, b, _ in edges}
     lines = [_edge(nodes[a], nodes[b], label, bend=40 if (b, a) in both else 0) for a, b, label in edges]
     head = (
-        "<defs><marker id='head' viewBox='0 0 10 10' refX='9' refY='5' markerWidth='7' markerHeight='7' orient='auto'>"
+        "<defs><marker id='head' viewBox='0 0 10 10' refX='9' refY='5' markerWidth='7' markerHeight='7' "
+        "orient='auto'>"
         f"<path d='M0 0L10 5L0 10z' fill='{MUTED}'/></marker></defs>"
     )
     return svg(
@@ -37,12 +40,14 @@ def graph(
 
 
 def _node(name: str, x: float, y: float, kind: str) -> str:
-    r = RADIUS
+    r, side, tip = RADIUS, 2 * RADIUS - 4, RADIUS + 4
     look = f"fill='{PAPER}' stroke='{COLOURS[kind]}' stroke-width='3.5'"
+    diamond = f"M{x:g} {y - tip:g}L{x + tip:g} {y:g}L{x:g} {y + tip:g}L{x - tip:g} {y:g}z"
+    square = f"x='{x - r + 2:g}' y='{y - r + 2:g}' width='{side}' height='{side}'"
     shape = {
         "state": f"<circle cx='{x:g}' cy='{y:g}' r='{r}' {look}/>",
-        "action": f"<rect x='{x - r + 2:g}' y='{y - r + 2:g}' width='{2 * r - 4}' height='{2 * r - 4}' rx='4' {look}/>",
-        "reward": f"<path d='M{x:g} {y - r - 4:g}L{x + r + 4:g} {y:g}L{x:g} {y + r + 4:g}L{x - r - 4:g} {y:g}z' {look}/>",
+        "action": f"<rect {square} rx='4' {look}/>",
+        "reward": f"<path d='{diamond}' {look}/>",
         "plain": f"<rect x='{x - 2 * r:g}' y='{y - r:g}' width='{4 * r}' height='{2 * r}' rx='8' {look}/>",
     }[kind]
     return shape + text(x, y + 5, name, 13)
@@ -52,7 +57,8 @@ def _edge(start: tuple, end: tuple, label: str, bend: float) -> str:
     (x0, y0, _), (x1, y1, _) = start, end
     line = f"fill='none' stroke='{MUTED}' stroke-width='1.6' marker-end='url(#head)'"
     if start == end:
-        path = f"M{x0 - 12:g} {y0 - RADIUS:g}C{x0 - 40:g} {y0 - 75:g} {x0 + 40:g} {y0 - 75:g} {x0 + 13:g} {y0 - RADIUS - 3:g}"
+        bow = f"C{x0 - 40:g} {y0 - 75:g} {x0 + 40:g} {y0 - 75:g} {x0 + 13:g} {y0 - RADIUS - 3:g}"
+        path = f"M{x0 - 12:g} {y0 - RADIUS:g}{bow}"
         return f"<path d='{path}' {line}/>" + text(x0, y0 - 70, label, 12, fill=INK)
     length = hypot(x1 - x0, y1 - y0)
     ux, uy = (x1 - x0) / length, (y1 - y0) / length

@@ -68,7 +68,6 @@ document.querySelectorAll('figure[data-scrub="@ID@"]:not([data-alive])').forEach
   const look = "grid-column:4;grid-row:1;min-width:6em;padding:2px 8px;cursor:pointer;font:inherit;color:inherit;"
     + "background:none;border:1px solid currentColor;border-radius:4px";
   const play = make("button", look, { type: "button" });
-  play.dataset.lmSuppressShortcuts = "true"; // and Enter
   const { slider, read } = sliders[0];
   let timer = 0;
   const say = (sign, verb) => {

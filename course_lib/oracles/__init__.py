@@ -1,0 +1,1 @@
+"""The exact answers that methods are held against."""

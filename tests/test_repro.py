@@ -1,0 +1,85 @@
+"""Stored results: given back as they were made, and never trusted when something does not match."""
+
+import numpy as np
+import pytest
+
+from course_lib.repro import generators, load_or_run
+
+
+def make(seed):
+    make.calls += 1
+    return {"x": np.random.default_rng(seed).normal(size=5), "names": np.array(["a", "b"])}
+
+
+@pytest.fixture(autouse=True)
+def _count():
+    make.calls = 0
+
+
+def test_the_second_call_reads_the_file(tmp_path, capsys):
+    first = load_or_run(tmp_path / "r.npz", make, seed=3)
+    again = load_or_run(tmp_path / "r.npz", make, seed=3)
+    assert make.calls == 1
+    assert (first["x"] == again["x"]).all() and (first["names"] == again["names"]).all()
+    assert capsys.readouterr().out == "r.npz: there is no stored result; running make now.\n"
+
+
+def test_another_seed_is_run_again(tmp_path, capsys):
+    load_or_run(tmp_path / "r.npz", make, seed=3)
+    load_or_run(tmp_path / "r.npz", make, seed=4)
+    assert make.calls == 2 and "seed 3, not 4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("harm", ["cut", "text", "value", "pickle", "format"])
+def test_a_broken_file_is_made_again_with_a_message(tmp_path, capsys, harm, monkeypatch):
+    path = tmp_path / "r.npz"
+    right = load_or_run(path, make, seed=3)
+    if harm == "cut":
+        path.write_bytes(path.read_bytes()[:-40])
+    elif harm == "text":
+        path.write_text("not a result")
+    elif harm in ("value", "pickle"):
+        with np.load(path) as file:
+            arrays = dict(file)
+        arrays["x"] = arrays["x"] + 1e-12 if harm == "value" else np.array([{}], dtype=object)
+        np.savez(path, **arrays)
+    else:
+        monkeypatch.setattr("course_lib.repro.FORMAT", 99)
+    capsys.readouterr()
+    again = load_or_run(path, make, seed=3)
+    assert make.calls == 2 and (again["x"] == right["x"]).all()
+    assert "running make now" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_leaves_no_file(tmp_path):
+    def interrupted(seed):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_or_run(tmp_path / "r.npz", interrupted, seed=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "r.npz"
+    load_or_run(path, make, seed=3)
+    old = path.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="No space"):
+        load_or_run(path, make, seed=4)
+    assert path.read_bytes() == old and len(list(tmp_path.iterdir())) == 1
+
+
+def test_objects_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="arrays of numbers or text"):
+        load_or_run(tmp_path / "r.npz", lambda seed: {"x": np.array([{}], dtype=object)}, seed=1)
+
+
+def test_generators_are_independent_and_do_not_depend_on_how_many():
+    few, many = generators(7, 2), generators(7, 5)
+    assert [g.random() for g in few] == [g.random() for g in many[:2]]
+    assert len({g.random() for g in many}) == 5
