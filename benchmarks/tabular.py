@@ -4,7 +4,8 @@
     python benchmarks/tabular.py --quick    seconds, and rougher
 
 Both sides learn the same worlds with the same step size, exploration and time limits, on one thread, by
-turns; each number is the best of its repeats, so that other work on the machine disturbs both sides alike.
+turns. A second is a second of processor time, and each number the best of its turns, so that other work on
+the machine disturbs little.
 """
 
 import os
@@ -42,7 +43,7 @@ def usual_loop(env: gymnasium.Env, steps: int, rng: np.random.Generator) -> np.n
 
 
 def model(env: gymnasium.Env) -> MDP:
-    """The environment's MDP. States that no episode reaches are cut off: in Taxi, some contradict the others."""
+    """The environment's MDP, without states that no episode reaches: in Taxi, some contradict the others."""
     table, start = env.unwrapped.P, env.unwrapped.initial_state_distrib
     reached, todo = set(), [int(s) for s in np.flatnonzero(start)]
     while todo:
@@ -75,7 +76,7 @@ def per_second(learn, steps: int, rng: np.random.Generator) -> float:
 
 
 def race(name: str, quick: bool) -> list[float]:
-    """Steps per second in one world, the best of several turns: the usual loop, then ours for each of RUNS."""
+    """Steps per second in one world, best of several turns: the usual loop, then ours for each of RUNS."""
     env = gymnasium.make(name)
     mdp, limit = model(env), env.spec.max_episode_steps
     slippery = name == "FrozenLake-v1"  # it pays 1 on the goal, which a step reaches by chance

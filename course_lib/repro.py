@@ -1,4 +1,4 @@
-"""Reproducible runs: independent random generators, and results of long runs, kept but not trusted blindly."""
+"""Reproducible runs: independent random generators, and results of long runs, kept and checked."""
 
 import hashlib
 import json

@@ -443,7 +443,7 @@ def test_the_dyna_maze_takes_fourteen_steps_and_planning_saves_experience():
         _, lengths = learning_curve(updates, 30, 6)
         episodes[planning] = lengths[:, 1:6].mean()  # after the first, which nothing can shorten
     assert 2 * episodes[20] < episodes[5] and 5 * episodes[5] < episodes[0]
-    Q = dyna_q(replace(mdp, start=None), 2_000, 1.0, 0.5, 10, rng=seeded(0), planning=5, limit=60)
+    Q = dyna_q(replace(mdp, start=None), 8_000, 1.0, 0.5, 10, rng=seeded(0), planning=5, limit=60)
     assert (steps_to_the_goal(mdp, Q) == 14).all()
 
 

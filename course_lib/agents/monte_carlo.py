@@ -180,9 +180,11 @@ def mc_control(
     check_number("epsilon", epsilon, 0, 1)
     if limit is None:
         check_no_circling(mdp, epsilon)
-    world = Sampler.of(anywhere(mdp) if exploring_starts else mdp, reward)
+    world, rate = (
+        Sampler.of(anywhere(mdp) if exploring_starts else mdp, reward),
+        step_sizes(alpha, runs * mdp.R.size),
+    )
     Q, latest = np.zeros((runs, mdp.S, mdp.A)), np.full((runs, mdp.S, mdp.A), -1)
-    rate = step_sizes(alpha, Q.size)
     for k in range(episodes):
         choose = _choices(Q, epsilon, exploring_starts, rng)
         steps = list(walk(world, choose, rng, runs, episodes=1, limit=limit))

@@ -120,8 +120,8 @@ def n_step_td(
     """
     if n != np.inf and not (isinstance(n, Real) and n == int(n) and n >= 1):
         raise ValueError(f"n is {n!r}: it must be a whole number from 1, or np.inf for Monte Carlo.")
-    world, choose, table = _prepare(mdp, pi, episodes, runs, rng, limit, **more)
-    rate, v, row = step_sizes(alpha, table.size), table.reshape(-1), np.arange(runs) * mdp.S
+    world, choose, table, run = _prepare(mdp, pi, episodes, runs, rng, limit, **more)
+    rate, v, row = step_sizes(alpha, table.size), table.reshape(-1), run * mdp.S
     for _ in range(episodes):
         s, r, length = paths(world, choose, rng, runs, limit)
         rewards = _n_step_rewards(r, mdp.gamma, n)
@@ -134,10 +134,10 @@ def n_step_td(
         yield table
 
 
-def _prepare(mdp, pi, episodes, runs, rng, limit, V=0.0, reward=None) -> tuple[Sampler, Choose, np.ndarray]:
+def _prepare(mdp, pi, episodes, runs, rng, limit, V=0.0, reward=None) -> tuple:
     pi = _check_policy_ends(mdp, pi, None, limit)
     check_extent(None, episodes, runs, limit, rng)
-    return Sampler.of(mdp, reward), by_policy(pi, rng), _first_guess(mdp, V, runs)
+    return Sampler.of(mdp, reward), by_policy(pi, rng), _first_guess(mdp, V, runs), np.arange(runs)
 
 
 def _n_step_rewards(r: np.ndarray, gamma: float, n: int | float) -> np.ndarray:
@@ -167,17 +167,17 @@ def td_lambda(
 ) -> Iterator[np.ndarray]:
     """V [runs, S] by TD(λ), the backward view: each TD error goes to all states by their trace e (S&B §12.2).
 
-    e ← γλ e, then the present state's e grows by 1 ("accumulating") or becomes 1 ("replacing"); V ← V + α δ
-    e.
+    At each step e ← γλ e, then the e of the present state grows by 1 or becomes 1, then V ← V + α δ e.
+
+    trace     "accumulating" (grows by 1) or "replacing" (becomes 1)
     online    V changes at every step; otherwise at the end of each episode, which with accumulating traces is
               exactly the forward view, the λ-return (S&B §12.1)
 
-    `.iterates` yields the live V after each episode. ValueError as in `td0`, for lam outside [0, 1], and for
-    another trace.
+    `.iterates` yields the live V after each episode. V, limit, reward and errors as in `td0`; ValueError
+    for lam outside [0, 1], a step size that is no number, and another trace.
     """
     _check_traces(alpha, lam, trace)
-    world, choose, table = _prepare(mdp, pi, episodes, runs, rng, limit, **more)
-    run = np.arange(runs)
+    world, choose, table, run = _prepare(mdp, pi, episodes, runs, rng, limit, **more)
     for _ in range(episodes):
         s, r, length = paths(world, choose, rng, runs, limit)
         e, guess = np.zeros_like(table), table if online else table.copy()
