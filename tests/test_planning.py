@@ -173,12 +173,20 @@ def test_value_iteration_stops_at_the_first_sweep_whose_bound_is_within_tol():
 @pytest.mark.parametrize("planner", [value_iteration, in_place_value_iteration, modified_policy_iteration])
 @pytest.mark.parametrize("gamma", [0.9, 0.99])
 def test_a_tolerance_finer_than_floats_ends_where_rounding_does(planner, gamma):
-    ring = np.roll(np.eye(23), 1, axis=1)[:, None]  # rounding errors travel round and never die out
-    mdp = MDP(ring, np.random.default_rng(0).normal(size=(23, 1)), gamma)
-    V_star = np.linalg.solve(np.eye(23) - gamma * ring[:, 0], mdp.R[:, 0])
-    np.testing.assert_allclose(last(planner(mdp, 1e-300)), V_star, atol=1e-12 / (1 - gamma))
+    swap = np.array([[[0.0, 1.0]], [[1.0, 0.0]]])  # rounding errors change places for ever
+    mdp = MDP(swap, [[1.0], [-1.0]], gamma)
+    V_star = np.linalg.solve(np.eye(2) - gamma * swap[:, 0], mdp.R[:, 0])
+    np.testing.assert_allclose(last(planner(mdp, 1e-300)), V_star, atol=1e-13 / (1 - gamma))
     V = last(prioritized_sweeping(mdp, 1e-300))[1]
-    np.testing.assert_allclose(V, V_star, atol=1e-12 / (1 - gamma) ** 2)
+    np.testing.assert_allclose(V, V_star, atol=1e-13 / (1 - gamma) ** 2)
+
+
+def test_the_last_iterate_of_modified_policy_iteration_is_the_middle_of_its_interval():
+    mdp = MDP(np.eye(2)[:, None], [[0.0], [1.0]], 0.9)  # worth 0 and 10, nothing mixes: the interval is slow
+    V = last(modified_policy_iteration(mdp, 0.1, sweeps=0))
+    np.testing.assert_allclose(V, [0, 10], atol=0.1)
+    np.testing.assert_allclose(V[0], 10 - V[1], atol=1e-12)
+    assert V[0] > 0.08
 
 
 def test_in_place_sweeps_carry_news_all_the_way_along_their_order():

@@ -406,7 +406,7 @@ NEVER = MDP(
         (lambda m, pi, g: td0(m, pi, 5, 0.1, rng=g, limit=0), "limit is 0"),
         (lambda m, pi, g: td0(m, pi, 5, 0.1, rng=g, V=np.zeros(3)), "V has 3 entries"),
         (lambda m, pi, g: td0(m, 2 * pi, 5, 0.1, rng=g), "sum to 1"),
-        (lambda m, pi, g: td0(m, np.eye(2)[[0, 0]], 5, 0.1, rng=g), "may never end"),
+        (lambda m, pi, g: td0(m, np.eye(2)[[0, 0]], 5, 0.1, rng=g, limit=3), "may never end.*no value"),
         (
             lambda m, pi, g: td0(replace(m, gamma=0.9), np.eye(2)[[0, 0]], None, 0.1, rng=g, episodes=1),
             "may never end",

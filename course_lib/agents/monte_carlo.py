@@ -26,7 +26,7 @@ from course_lib.agents.sampling import (
     walk,
     watchable,
 )
-from course_lib.worlds.mdp import MDP, check_number, check_policy
+from course_lib.worlds.mdp import MDP, check_policy
 
 AT_ONCE = 10_000  # episodes played together, unless `batch` says otherwise
 
@@ -177,18 +177,14 @@ def mc_control(
     of this kind never ends its episode.
     """
     check_extent(None, episodes, runs, limit, rng)
-    check_number("epsilon", epsilon, 0, 1)
-    if limit is None:
-        check_no_circling(mdp, epsilon)
-    world, rate = (
-        Sampler.of(anywhere(mdp) if exploring_starts else mdp, reward),
-        step_sizes(alpha, runs * mdp.R.size),
-    )
+    check_no_circling(mdp, epsilon, limit)
+    world = Sampler.of(anywhere(mdp) if exploring_starts else mdp, reward)
     Q, latest = np.zeros((runs, mdp.S, mdp.A)), np.full((runs, mdp.S, mdp.A), -1)
+    rate = step_sizes(alpha, Q.size)
     for k in range(episodes):
-        choose = _choices(Q, epsilon, exploring_starts, rng)
-        steps = list(walk(world, choose, rng, runs, episodes=1, limit=limit))
-        counts = [_is_first(step, latest, k) if first_visit else slice(None) for step in steps]
+        acts = _choices(Q, epsilon, exploring_starts, rng)
+        steps = list(walk(world, acts, rng, runs, episodes=1, limit=limit))
+        counts = [_is_first(step, latest, k) | (not first_visit) for step in steps]
         _learn_backwards(Q, rate, steps, counts, mdp.gamma)
         yield Q
 

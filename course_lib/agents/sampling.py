@@ -15,14 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from course_lib.worlds.mdp import MDP, check_policy, ends
+from course_lib.worlds.mdp import MDP, check_number, check_policy, ends
 
-Reward = Callable[
-    [np.ndarray, np.ndarray, np.ndarray, np.random.Generator], np.ndarray
-]  # (s, a, s2, rng) -> r
-Choose = Callable[
-    [np.ndarray, np.ndarray], np.ndarray
-]  # (n, s) -> a: run number and state to action, each [N]
+# A reward sampler (s, a, s2, rng) → r, and a way to act (n, s) → a: n numbers the runs, all arrays are [N].
+Reward = Callable[[np.ndarray, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
+LIMIT = "give a limit of steps"
 NEVER = -1  # an age that no episode reaches
 LOWEST = np.finfo(float).min  # below every value, above the −inf of an action that a state does not have
 
@@ -290,8 +288,8 @@ def life(updates: Iterator[Update], run: int = 0) -> Iterator[Moment]:
             return
         k = np.flatnonzero(step.n == run)[0]
         _, s, a, r, s2, terminated, truncated = (x[k].item() for x in step)
-        table = table.mean(axis=0) if table.ndim == 4 else table
-        yield Moment(t, episode, s, a, r, s2, terminated, truncated, td_error[k].item(), table[run].copy())
+        own = table[:, run].mean(axis=0) if table.ndim == 4 else table[run].copy()
+        yield Moment(t, episode, s, a, r, s2, terminated, truncated, td_error[k].item(), own)
         episode += terminated or truncated
 
 
@@ -323,17 +321,23 @@ def check_extent(steps, episodes, runs: int, limit, rng) -> None:
         raise ValueError(f"rng is {rng!r}: give a NumPy generator, such as np.random.default_rng(0).")
 
 
-def check_ends(mdp: MDP, pi: np.ndarray, what: str = "this policy") -> np.ndarray:
-    """pi as an array [S, A]; ValueError if an episode under pi may never end. Then a `limit` is needed."""
+def check_ends(mdp: MDP, pi: np.ndarray, what: str = "this policy", mend: str = LIMIT) -> np.ndarray:
+    """pi as an array [S, A]; ValueError, naming the mend, if an episode under pi may never end."""
     pi = check_policy(pi, mdp)
     stuck = np.flatnonzero(~ends(mdp, pi) & (mdp.start > 0))
     if len(stuck):
-        raise ValueError(f"from state {stuck[0]} {what} may never end its episode: give a limit of steps.")
+        raise ValueError(f"from state {stuck[0]} {what} may never end its episode: {mend}.")
     return pi
 
 
-def check_no_circling(mdp: MDP, epsilon: float) -> None:
-    """ValueError if some policy that explores with probability epsilon may never end its episode."""
+def check_no_circling(mdp: MDP, epsilon: float, limit: int | None) -> None:
+    """ValueError if epsilon is no probability, or if some policy that explores so may never end its episode.
+
+    Under a `limit` of steps every episode ends.
+    """
+    check_number("epsilon", epsilon, 0, 1)
+    if limit is not None:
+        return
     if epsilon > 0:  # all such policies can make the same steps, so they end or do not end together
         check_ends(mdp, np.full(mdp.R.shape, 1 / mdp.A), "an exploring policy")
         return
@@ -345,7 +349,7 @@ def check_no_circling(mdp: MDP, epsilon: float) -> None:
         if (still == stay).all():
             raise ValueError(
                 f"with epsilon = 0 an agent may circle for ever, say from state {np.flatnonzero(stay)[0]}: "
-                "let it explore, or give a limit of steps."
+                f"let it explore, or {LIMIT}."
             )
         stay = still
 

@@ -1,11 +1,9 @@
 """Learning to act, in tables: SARSA, expected SARSA, Q-learning, double Q-learning, Dyna-Q.
 
-Source: Sutton & Barto 2018, ch. 6 and 8.
-
-Every learner is one loop: take a step, form the target, which is what the step says about Q(s, a), move
+Every learner is one loop: take a step, form the target, which is what the step says about Q(s, a), and move
 Q(s, a) towards it. They differ in the target alone. All runs of a learner live side by side, so that a band
-over 256 seeds costs little. The names of `monte_carlo` and `temporal_difference` can be imported from here
-too.
+over 256 seeds costs little. What `monte_carlo` and `temporal_difference` offer can be imported from here too.
+Source: Sutton & Barto 2018, ch. 6 and 8.
 """
 
 from collections.abc import Callable, Iterator
@@ -111,9 +109,7 @@ def _begin(
     through a termination it adds nothing. Actions that a state does not have carry −inf.
     """
     check_extent(steps, extent.get("episodes"), runs, extent.get("limit"), rng)
-    check_number("epsilon", epsilon, 0, 1)
-    if steps is None and extent.get("limit") is None:
-        check_no_circling(mdp, epsilon)
+    check_no_circling(mdp, epsilon, extent.get("limit") if steps is None else steps)
     table = np.where(_offered(mdp, actions), _first_table(mdp, Q), -np.inf)
     table[mdp.terminal] = 0.0
     table = np.tile(table, (tables * runs, 1, 1))

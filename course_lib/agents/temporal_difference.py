@@ -63,7 +63,9 @@ def td0(
 
 
 def _check_policy_ends(mdp: MDP, pi: np.ndarray, steps: int | None, limit: int | None) -> np.ndarray:
-    return check_policy(pi, mdp) if mdp.gamma < 1 and (steps or limit) else check_ends(mdp, pi)
+    if mdp.gamma == 1:
+        return check_ends(mdp, pi, mend="at gamma = 1 it then has no value. Use gamma < 1 or another policy")
+    return check_policy(pi, mdp) if steps or limit else check_ends(mdp, pi)
 
 
 def _first_guess(mdp: MDP, V: np.ndarray | float, runs: int) -> np.ndarray:
@@ -118,8 +120,7 @@ def n_step_td(
     after each episode. V, limit, reward and errors as in `td0`; ValueError for an n that is no whole number
     from 1.
     """
-    if n != np.inf and not (isinstance(n, Real) and n == int(n) and n >= 1):
-        raise ValueError(f"n is {n!r}: it must be a whole number from 1, or np.inf for Monte Carlo.")
+    _check_n(n)
     world, choose, table, run = _prepare(mdp, pi, episodes, runs, rng, limit, **more)
     rate, v, row = step_sizes(alpha, table.size), table.reshape(-1), run * mdp.S
     for _ in range(episodes):
@@ -132,6 +133,11 @@ def n_step_td(
             target = rewards[t, k] + mdp.gamma ** (ahead - t) * v[i_ahead]
             v[i] += rate(i) * (target - v[i])
         yield table
+
+
+def _check_n(n: int | float) -> None:
+    if n != np.inf and not (isinstance(n, Real) and n >= 1 and n == int(n)):
+        raise ValueError(f"n is {n!r}: it must be a whole number from 1, or np.inf for Monte Carlo.")
 
 
 def _prepare(mdp, pi, episodes, runs, rng, limit, V=0.0, reward=None) -> tuple:
