@@ -7,6 +7,7 @@ import numpy as np
 
 from course_lib.show.style import ACTION, MUTED, VALUE
 
+DOT = {True: f"<span style='color:{VALUE}'>●</span>", False: f"<span style='color:{ACTION}'>○</span>"}
 CELL = "style='padding:2px 14px 2px 0;text-align:left'"
 
 
@@ -48,7 +49,9 @@ class BanditGame(ipywidgets.VBox):
 
     def new_game(self) -> None:
         """Go on to the next bandits."""
-        self._first = (self._first + self._rounds) % (len(self._means) - self._rounds + 1)
+        self._first += self._rounds
+        if self._first + self._rounds > len(self._means):
+            self._first = 0
         self._pulled: list[list[tuple[int, bool]]] = [[]]  # (arm, whether it paid), for each bandit so far
         self._draw()
 
@@ -68,7 +71,7 @@ class BanditGame(ipywidgets.VBox):
 
     @property
     def scores(self) -> np.ndarray:
-        """Of each finished bandit: rewards won, what the arms pulled were worth, each rival; [bandits, 2 + R]."""
+        """[finished bandits, 2 + R]: the rewards won, what the arms pulled were worth, each rival."""
         rows = []
         for i, pulled in enumerate(self._pulled, self._first):
             if len(pulled) == self._pulls:
@@ -86,8 +89,14 @@ class BanditGame(ipywidgets.VBox):
         if self.over:
             _, worth, *rivals = self.scores.sum(axis=0)
             beaten = [name for name, r in zip(self._rivals, rivals, strict=True) if worth > r]
-            verdict = f"Your choices beat {' and '.join(beaten)}." if beaten else "No rule is beaten this time."
+            verdict = (
+                f"Your choices beat {' and '.join(beaten)}." if beaten else "No rule is beaten this time."
+            )
             return f"<p><b>The game is over.</b> {verdict}</p>"
+        if not left:
+            return (
+                f"<p><b>Bandit {len(self._pulled)} is finished.</b> Your next pull begins the next one.</p>"
+            )
         return f"<p><b>Bandit {len(self._pulled)} of {self._rounds}</b>, pulls left: {left}</p>"
 
     def _now(self) -> str:
@@ -97,7 +106,8 @@ class BanditGame(ipywidgets.VBox):
             paid = [(t, won) for t, (arm, won) in enumerate(self._pulled[-1]) if arm == k]
             fresh = bool(paid) and paid[-1][0] == last
             dots = "".join(
-                f"<span style='color:{VALUE if won else ACTION}'>{'●' if won else '○'}</span>" for _, won in paid
+                f"<span style='color:{VALUE if won else ACTION}'>{'●' if won else '○'}</span>"
+                for _, won in paid
             )
             words = ("paid" if paid[-1][1] else "paid nothing") if fresh else ""
             rows.append([f"arm {chr(65 + k)}", f"{sum(w for _, w in paid)} of {len(paid)}", dots, words])
@@ -118,9 +128,7 @@ class BanditGame(ipywidgets.VBox):
     def _sentence(self) -> str:
         some = slice(self._first, self._first + self._rounds)
         said = ", ".join(f"{name} {expected[some].sum():.2f}" for name, expected in self._rivals.items())
-        return (
-            f"A game of {self._rounds} bandits with {self._pulls} pulls each; expected rewards in all: {said}."
-        )
+        return f"A game of {self._rounds} bandits with {self._pulls} pulls each; expected in all: {said}."
 
     def _repr_mimebundle_(self, **kwargs):
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
@@ -135,4 +143,5 @@ class BanditGame(ipywidgets.VBox):
 def _table(heads: list[str], rows: list[list[str]]) -> str:
     head = "".join(f"<th {CELL}>{h}</th>" for h in heads)
     body = "".join("<tr>" + "".join(f"<td {CELL}>{x}</td>" for x in row) + "</tr>" for row in rows)
-    return f"<div style='overflow-x:auto'><table style='border-spacing:0'><tr>{head}</tr>{body}</table></div>"
+    table = f"<table style='border-spacing:0'><tr>{head}</tr>{body}</table>"
+    return f"<div style='overflow-x:auto;margin-bottom:1em'>{table}</div>"
