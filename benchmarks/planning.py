@@ -73,12 +73,16 @@ def stopwatch(run: Callable) -> Callable[[], float]:
 
 def take_turns(methods: dict[str, Callable[[], float]], turns: int) -> dict[str, float]:
     """Median milliseconds of each method: up to 20 runs a turn, but one in all for those that take long."""
-    once = {name: run() for name, run in methods.items()}
-    times = {name: [] for name in methods}
+    times, runs = {}, {}
+    for name, run in methods.items():
+        began = time.perf_counter()  # what a run takes with its preparation
+        times[name] = [run()]
+        seconds = time.perf_counter() - began
+        runs[name] = int(np.clip(0.1 / seconds, seconds < 2, 20))
     for _ in range(turns):
         for name, run in methods.items():
-            times[name] += [run() for _ in range(int(np.clip(100 / once[name], once[name] < 2_000, 20)))]
-    return {name: median(ms or [once[name]]) for name, ms in times.items()}
+            times[name] += [run() for _ in range(runs[name])]
+    return {name: median(ms) for name, ms in times.items()}
 
 
 def plain_sweeps(mdp: MDP, V_star: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:

@@ -70,6 +70,7 @@ def paint():
     quiver = left.quiver(where[1], where[0], *arrows(sweeps[0]), pivot="mid")
     left.set_axis_off()
     right.semilogy(change)
+    right.minorticks_off()  # eight of them for every power of ten: a third of the drawing
     dot, = right.plot([0], change[:1], "o")
     right.set_xlabel("sweep k")
     titles = left.set_title("V"), right.set_title("change")

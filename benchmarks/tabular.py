@@ -14,7 +14,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is loaded
 
 import argparse
 from time import process_time
-from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -42,25 +41,6 @@ def usual_loop(env: gymnasium.Env, steps: int, rng: np.random.Generator) -> np.n
     return Q
 
 
-def model(env: gymnasium.Env) -> MDP:
-    """The environment's MDP, without states that no episode reaches: in Taxi, some contradict the others."""
-    table, start = env.unwrapped.P, env.unwrapped.initial_state_distrib
-    reached, todo = set(), [int(s) for s in np.flatnonzero(start)]
-    while todo:
-        s = todo.pop()
-        if s not in reached:
-            reached.add(s)
-            todo += [
-                s2 for moves in table[s].values() for p, s2, _, terminated in moves if p and not terminated
-            ]
-    lived = {
-        s: moves if s in reached else {a: [(1.0, s, 0.0, False)] for a in moves} for s, moves in table.items()
-    }
-    return from_gymnasium(
-        SimpleNamespace(unwrapped=SimpleNamespace(P=lived, initial_state_distrib=start)), GAMMA
-    )
-
-
 def ours(mdp: MDP, runs: int, limit: int | None, reward):
     """A function (steps, rng) → Q [runs, S, A] that lives steps // runs steps in each run."""
     return lambda steps, rng: q_learning(
@@ -78,7 +58,7 @@ def per_second(learn, steps: int, rng: np.random.Generator) -> float:
 def race(name: str, quick: bool) -> list[float]:
     """Steps per second in one world, best of several turns: the usual loop, then ours for each of RUNS."""
     env = gymnasium.make(name)
-    mdp, limit = model(env), env.spec.max_episode_steps
+    mdp, limit = from_gymnasium(env, GAMMA), env.spec.max_episode_steps
     slippery = name == "FrozenLake-v1"  # it pays 1 on the goal, which a step reaches by chance
     reward = on_arrival(mdp, np.eye(mdp.S)[-1]) if slippery else None
     scale, rng = 0.1 if quick else 1.0, np.random.default_rng(0)

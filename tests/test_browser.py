@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -421,6 +423,16 @@ def test_a_chapter_runs_without_an_error(server, chrome, chapter):
         screenshots(notebook)
         assert lab.failures(notebook.page) == []
         assert notebook.errors == []
+
+
+@pytest.mark.slow
+def test_the_slider_benchmark_prints_its_table(server):
+    command = [sys.executable, "benchmarks/slider_latency.py", "3"]
+    run = subprocess.run(command, cwd=lab.REPOSITORY, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    scrub, svg, figure, interact = (row.split("|") for row in run.stdout.splitlines()[2:6])
+    assert float(scrub[2]) < float(svg[2]) < float(figure[2]) < float(interact[2])  # median ms
+    assert (scrub[4].strip(), float(scrub[5])) == ("100%", 0)
 
 
 def screenshots(notebook: Opened) -> None:

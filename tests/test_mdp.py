@@ -95,6 +95,13 @@ def test_a_stored_zero_is_no_way_to_the_end():
         MDP(P, np.zeros((2, 1)), 1.0, terminal=[False, True])
 
 
+def test_a_stored_zero_is_no_way_out_of_the_end():
+    P = by_row(np.array([[[0.0, 1.0]], [[0.5, 1.0]]]))
+    P.data[1] = 0.0  # still stored
+    mdp = MDP(P, np.zeros((2, 1)), 1.0, terminal=[False, True])
+    assert mdp.P.nnz == 2
+
+
 def test_ends_tells_apart_certain_possible_and_impossible_ends():
     # 0 ends for certain, 1 may fall into the trap 2, 3 is the end; from all but the trap some action ends it
     P = np.zeros((4, 2, 4))

@@ -388,7 +388,7 @@ def test_exploring_starts_solve_blackjack():
     )
     worth = np.array([mdp.start @ evaluate(mdp, np.eye(2)[q.argmax(axis=1)]) for q in Q])
     assert (worth <= best + 1e-9).all()
-    assert worth.mean() > best - 0.01  # the random policy is worth .35 less
+    assert worth.mean() > best - 0.013  # measured .0075 ± .0007 (SE) less
 
 
 # Records, reproducibility and errors

