@@ -154,6 +154,26 @@ def _backwards(rewards, values, gamma, lam, swapped=False, here=False, outside=F
     return out
 
 
+def _blame_lambda(got, rewards, values, gamma, lam) -> None:
+    model = rewards, values, gamma, lam
+    mistakes = {
+        "out is still 0: keep each G in out[t].": np.zeros(len(rewards)),
+        "the two weights are swapped: 1 − λ stops, λ goes on.": _backwards(*model, swapped=True),
+        "you look up the guess at time t: after one step you are in S_{t+1}, so it is values[t + 1].": _backwards(
+            *model, here=True
+        ),
+        "γ is missing: both the guess and the rest come one step later.": _backwards(
+            rewards, values, 1.0, lam
+        ),
+        "γ is missing before the guess: it too comes a step later.": _backwards(*model, outside=True),
+        "these are the whole returns: with weight 1 − λ you stop at the guess values[t + 1].": _backwards(
+            rewards, values, gamma, 1.0
+        ),
+    }
+    for sentence, mistake in mistakes.items():
+        _blame(got, mistake, sentence)
+
+
 @checker
 def lambda_returns(method) -> str:
     for seed, T, gamma, lam in (
@@ -170,30 +190,7 @@ def lambda_returns(method) -> str:
         got = unchanged(lambda r, v: method(r, v, gamma, lam), rewards, values)
         model = rewards, values, gamma, lam
         if seed == 0:
-            _blame(got, np.zeros(T), "out is still 0: keep each G in out[t].")
-            _blame(
-                got, _backwards(*model, swapped=True), "the two weights are swapped: 1 − λ stops, λ goes on."
-            )
-            _blame(
-                got,
-                _backwards(*model, here=True),
-                "you look up the guess at time t: after one step you are in S_{t+1}, so it is values[t + 1].",
-            )
-            _blame(
-                got,
-                _backwards(rewards, values, 1.0, lam),
-                "γ is missing: both the guess and the rest come one step later.",
-            )
-            _blame(
-                got,
-                _backwards(*model, outside=True),
-                "γ is missing before the guess: it too comes a step later.",
-            )
-            _blame(
-                got,
-                _backwards(rewards, values, gamma, 1.0),
-                "these are the whole returns: with weight 1 − λ you stop at the guess values[t + 1].",
-            )
+            _blame_lambda(got, *model)
         close(
             got,
             _lambda_returns(*model),
