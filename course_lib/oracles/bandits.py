@@ -14,6 +14,7 @@ from math import comb, factorial
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.integrate import quad
 from scipy.special import betainc, xlog1py, xlogy
 from scipy.special import betaln as log_beta
 
@@ -33,6 +34,17 @@ def bayes_optimal_value(n_arms: int, horizon: int, prior: Prior = UNIFORM, gamma
     """
     *_, (_, Q) = _plan(_same_prior(n_arms, prior), _count("horizon", horizon), gamma)
     return float(Q.max())
+
+
+def known_best_value(n_arms: int, horizon: int, prior: Prior = UNIFORM) -> float:
+    """What a player earns in `horizon` pulls who is told the best of n_arms independent Bernoulli arms.
+
+    horizon · E[largest mean], with E[max] = ∫ (1 − F(x)^K) dx over 0 to 1 for means with the prior's
+    distribution F; K/(K + 1) for the uniform prior. Above `bayes_optimal_value` by the price of not knowing.
+    """
+    (a, b), horizon = _same_prior(n_arms, prior)[0], _count("horizon", horizon)
+    largest = quad(lambda x: 1 - betainc(a, b, x) ** n_arms, 0, 1, epsabs=1e-12, limit=200)[0]
+    return float(horizon * largest)
 
 
 def bayes_optimal_q(
@@ -62,7 +74,7 @@ def bayes_optimal_choice(n_arms: int, horizon: int, prior: Prior = UNIFORM) -> C
     def choice(counts, sums):
         order = np.argsort(-counts, axis=-1, kind="stable")
         n, s = (np.take_along_axis(np.asarray(x, int), order, -1).reshape(-1, n_arms) for x in (counts, sums))
-        kinds, which = np.unique(n, axis=0, return_inverse=True)
+        kinds, which = _kinds(n)
         picked = np.empty(n.shape, bool)
         for i, kind in enumerate(map(tuple, kinds.tolist())):
             if kind not in best:
@@ -194,6 +206,47 @@ def as_rule(choice: Choice) -> Callable:
     return rule
 
 
+def play_on_tape(
+    choice: Choice, p: np.ndarray, tape: np.ndarray, rng: np.random.Generator | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play N Bernoulli bandits p [N, K] with given luck: arms and rewards, [N, T] each.
+
+    Pull t of bandit n pays 1 if tape[n, t] < p[n, arm], so players on the same p and tape (numbers uniform in
+    [0, 1)) can be compared in pairs. Without rng, the first of the most probable arms is pulled: right for
+    choices that draw lots only between equals. With rng, arms are drawn as the choice says.
+    """
+    p, tape = np.asarray(p, dtype=float), np.asarray(tape)
+    if p.ndim != 2 or tape.ndim != 2 or len(p) != len(tape) or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(
+            f"p {p.shape} and tape {tape.shape}: give probabilities [N, K] and a tape [N, T] of the same N."
+        )
+    runs = np.arange(len(p))
+    counts, sums = np.zeros(p.shape, int), np.zeros(p.shape, int)
+    arms, rewards = np.empty(tape.shape, int), np.empty(tape.shape)
+    for t in range(tape.shape[1]):
+        picks = choice(counts, sums)
+        if rng is None:
+            arm = (picks >= picks.max(axis=1, keepdims=True) - TIE).argmax(axis=1)
+        else:
+            arm = (rng.random((len(p), 1)) >= picks.cumsum(axis=1)[:, :-1]).sum(axis=1)
+        arms[:, t], rewards[:, t] = arm, tape[:, t] < p[runs, arm]
+        counts[runs, arm] += 1
+        sums[runs, arm] += rewards[:, t].astype(int)
+    return arms, rewards
+
+
+def bayes_optimal_play(
+    p: np.ndarray, tape: np.ndarray, prior: Prior = UNIFORM
+) -> tuple[np.ndarray, np.ndarray]:
+    """The Bayes-optimal player for horizon T, on bandits p [N, K] and a tape [N, T]: arms and rewards [N, T].
+
+    For a fair comparison with another player, score both by the p of the arms they pull: the luck averages
+    out.
+    """
+    choice = bayes_optimal_choice(np.shape(p)[1], np.shape(tape)[1], prior)
+    return play_on_tape(choice, p, tape)
+
+
 def gittins_index(a: float, b: float, gamma: float) -> float:
     """The Gittins index of a Bernoulli arm with belief Beta(a, b); a = successes + 1, b = failures + 1.
 
@@ -306,6 +359,16 @@ def _splits(total: int, arms: int, same: bool, most: int | None = None) -> Itera
         yield from (
             (first, *rest) for rest in _splits(total - first, arms - 1, same, first if same else None)
         )
+
+
+def _kinds(n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of n [N, K], and which of them each row is; by a number for each row if one fits."""
+    base = int(n.max(initial=0)) + 1
+    if base ** n.shape[1] > 2**62:
+        return np.unique(n, axis=0, return_inverse=True)
+    code = n @ base ** np.arange(n.shape[1])
+    _, first, which = np.unique(code, return_index=True, return_inverse=True)
+    return n[first], which
 
 
 def _ties(x: np.ndarray) -> np.ndarray:

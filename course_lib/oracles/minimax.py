@@ -28,6 +28,14 @@ def minimax(state) -> dict:
     return solved
 
 
+def random_value(state) -> float:
+    """The mean of `.winner` over endlessly many games that both players finish at random, from here, exactly.
+
+    For games that fit in memory: every position is averaged once.
+    """
+    return _mean(state, {})
+
+
 def _solve(state, solved: dict) -> int:
     if state not in solved:
         solved[state] = Solved(state.winner) if state.winner is not None else _best(state, solved)
@@ -39,3 +47,10 @@ def _best(state, solved: dict) -> Solved:
     values = tuple(_solve(state.play(a), solved) for a in actions)
     value = max(values) if state.to_play == 1 else min(values)
     return Solved(value, values, tuple(a for a, v in zip(actions, values, strict=True) if v == value))
+
+
+def _mean(state, known: dict) -> float:
+    if state not in known:
+        after = [_mean(state.play(a), known) for a in state.actions()] if state.winner is None else []
+        known[state] = sum(after) / len(after) if after else float(state.winner)
+    return known[state]
