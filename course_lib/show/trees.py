@@ -8,7 +8,7 @@ from course_lib.show.boards import grid
 from course_lib.show.paper import heading, number, svg, text
 from course_lib.show.style import ACCENT, INK, MUTED, ink_on, shade
 
-ROW, TOP, SIDE, RADIUS = 62, 58, 12, 14
+ROW, TOP, SIDE, HALF = 70, 60, 12, 17  # HALF of a node's side
 
 
 def tree(
@@ -18,16 +18,20 @@ def tree(
     *,
     title: str = "",
     rows: Sequence[str] = (),
-    gap: float = 34,
+    gap: float = 38,
 ) -> str:
-    """Circles with the number of visits in them, coloured by their value from −1 to 1.
+    """Boxes that hold the number of visits over the value, which also colours them from −1 to 1.
 
     nodes    each node as the tuple of the moves that lead there, a parent before its children; () is the root
-    found    {node: (how often visited, its value)}; a node without an entry is not drawn, but keeps its place
+    found    {node: (how often visited, its value)}; a node without an entry keeps its place, undrawn.
+             The root's value is not shown: nobody moved there
     walked   the node at which the last simulation ended: the way there is outlined
     rows     the words beside each depth, such as who is to move
     gap      the room of a leaf, in pixels
+
+    ValueError for a node whose parent does not stand before it, or one that was found and has no place.
     """
+    _check(nodes, found)
     below = {node: [] for node in nodes}
     for node in nodes:
         if node:
@@ -38,11 +42,11 @@ def tree(
     body = [heading(title, SIDE, width - 2 * SIDE)]
     body += [text(SIDE, _y(k) + 4, words, 11, "start", MUTED) for k, words in enumerate(rows)]
     body += [_edge(node, x, node in found, _on(node, walked)) for node in nodes if node]
-    body += [_circle(node, x, found.get(node), _on(node, walked)) for node in nodes]
+    body += [_box(node, x, found.get(node), _on(node, walked)) for node in nodes]
     first = {n[-1]: found[n] for n in below[()] if n in found}
     root = [f"move {a}: {count} visits, value {number(value)}" for a, (count, value) in first.items()]
     alt = f"{title}: {len(found)} nodes; {'; '.join(root) or 'no move was tried'}."
-    return svg("".join(body), width, _y(depth) + RADIUS + SIDE, alt)
+    return svg("".join(body), width, _y(depth) + HALF + SIDE, alt)
 
 
 def _places(below: Mapping[tuple, list], left: float, gap: float) -> dict[tuple, float]:
@@ -67,24 +71,38 @@ def _on(node: tuple, walked: tuple) -> bool:
 
 
 def _edge(node: tuple, x: Mapping, there: bool, walked: bool) -> str:
-    x0, x1, y0, y1 = x[node[:-1]], x[node], _y(len(node) - 1) + RADIUS, _y(len(node)) - RADIUS
+    x0, x1, y0, y1 = x[node[:-1]], x[node], _y(len(node) - 1) + HALF, _y(len(node)) - HALF
     colour, wide = (ACCENT, 3) if walked else (MUTED, 1)
     words = text(x0 + 0.72 * (x1 - x0), y0 + 0.72 * (y1 - y0) + 4, str(node[-1]), 11, halo=True)
     line = f"<path d='M{x0:.1f} {y0:g}L{x1:.1f} {y1:g}' stroke='{colour}' stroke-width='{wide}'/>"
     return f"<g opacity='{int(there)}'>{line}{words}</g>"
 
 
-def _circle(node: tuple, x: Mapping, entry: tuple[int, float] | None, walked: bool) -> str:
+def _box(node: tuple, x: Mapping, entry: tuple[int, float] | None, walked: bool) -> str:
     count, value = entry or (None, 0.0)
     fill = shade(value, -1, 1)
     edge, wide = (ACCENT, 3.5) if walked else (INK, 1)
-    words = "" if count is None else str(count)
+    mid, y, ink = round(x[node], 1), _y(len(node)), ink_on(fill)
+    visits = "" if count is None else str(count)
+    worth = number(value) if node and count is not None else ""
     return (
         f"<g opacity='{int(count is not None)}'>"
-        f"<circle cx='{x[node]:.1f}' cy='{_y(len(node)):g}' r='{RADIUS}' "
+        f"<rect x='{mid - HALF:g}' y='{y - HALF:g}' width='{2 * HALF}' height='{2 * HALF}' rx='8' "
         f"fill='{fill}' stroke='{edge}' stroke-width='{wide}'/>"
-        f"{text(round(x[node], 1), _y(len(node)) + 4, words, 11, fill=ink_on(fill))}</g>"
+        f"{text(mid, y - 1 if node else y + 5, visits, 13, fill=ink, weight='bold')}"
+        f"{text(mid, y + 12, worth, 10, fill=ink)}</g>"
     )
+
+
+def _check(nodes: Sequence[tuple], found: Mapping[tuple, tuple[int, float]]) -> None:
+    seen = set()
+    for node in nodes:
+        if node and node[:-1] not in seen:
+            raise ValueError(f"the node {node} stands before its parent {node[:-1]}: give parents first.")
+        seen.add(node)
+    for node in [*found, ()]:
+        if node not in seen:
+            raise ValueError(f"the node {node} has no place: it must be one of `nodes`.")
 
 
 def lines_of_play(state, moves: tuple = ()):
@@ -110,7 +128,15 @@ def squares(
     marks: Sequence[int] = (),
     title: str = "",
 ) -> str:
-    """A board of nine squares: stones +1 (X), −1 (O) and 0 [3, 3], a number and a count on free squares."""
+    """A board of nine squares: stones +1 (X), −1 (O) and 0 [3, 3], a number and a count on free squares.
+
+    ValueError for another board, or a number or count on a square that is taken.
+    """
+    if np.shape(board) != (3, 3):
+        raise ValueError(f"the board has shape {np.shape(board)}: give the stones of nine squares, [3, 3].")
+    taken = sorted(a for a in {*numbers, *(counts or {})} if not (0 <= a < 9) or np.ravel(board)[a])
+    if taken:
+        raise ValueError(f"square {taken[0]} is not free: numbers and counts go on free squares, 0 to 8.")
     V = [numbers.get(a, float("nan")) for a in range(9)]
     notes = {a: "X" if stone > 0 else "O" for a, stone in enumerate(np.ravel(board)) if stone}
     notes |= {a: str(n) for a, n in (counts or {}).items()}

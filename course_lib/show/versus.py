@@ -1,4 +1,4 @@
-"""A board of nine squares to click on, against an opponent that is a function."""
+"""A board to click on, against an opponent that is a function: tic-tac-toe, or a game of columns."""
 
 from collections.abc import Callable
 from html import escape
@@ -9,32 +9,47 @@ SIGNS = {1: "X", -1: "O", 0: ""}
 CELL = "style='border:1px solid #9ca3af;width:2.2em;height:2.2em;text-align:center'"
 
 
-def versus(start, reply: Callable, who: str = "the search") -> "Versus":
-    """Nine buttons to play tic-tac-toe by hand; leave it as the last line of a cell.
+def versus(start, reply: Callable, who: str = "the search", game: str = "Tic-tac-toe") -> "Versus":
+    """Buttons to play a game by hand; leave it as the last line of a cell.
 
-    start  the state before the first move: `.actions()`, `.play(a)`, `.winner`, `.to_play`, `.board`
+    start  the state before the first move: `.actions()`, `.play(a)`, `.winner`, `.to_play`, and `.board`
+           [rows, columns] of +1, −1, 0. Its moves are all squares in reading order, or all columns
     reply  reply(state) -> (its move, a sentence about it)
     who    what the opponent is called
+    game   what the game is called
+
+    ValueError for a board whose moves are neither.
     """
-    return Versus(start, reply, who)
+    rows, columns = start.board.shape
+    if len(start.actions()) not in (columns, rows * columns):
+        raise ValueError(
+            f"{game} has {len(start.actions())} first moves on a board of {rows} rows and {columns} columns: "
+            "a move must be a square, or a column."
+        )
+    return Versus(start, reply, who, game)
 
 
 class Versus(ipywidgets.VBox):
-    """The board over what the opponent says; `press(square)` and `new_game()` do what the buttons do."""
+    """The board over what the opponent says; `press(cell)` and `new_game()` do what the buttons do."""
 
-    def __init__(self, start, reply, who):
-        self._start, self._reply, self._who = start, reply, who
-        look = {"width": "3.4em", "height": "3.4em"}
-        self.squares = [ipywidgets.Button(layout=look, tooltip=f"square {a}") for a in range(9)]
-        self.first = ipywidgets.Button(description="New game, I begin")
-        self.second = ipywidgets.Button(description="New game, it begins")
+    def __init__(self, start, reply, who, game):
+        self._start, self._reply, self._who, self._game = start, reply, who, game
+        self._rows, self._columns = start.board.shape
+        self._drops = len(start.actions()) == self._columns
+        side = 2.4 if self._drops else 3.4  # em
+        look = {"width": f"{side}em", "height": f"{side}em", "padding": "0"}
+        self.squares = [ipywidgets.Button(layout=look) for _ in range(start.board.size)]
+        wide = {"width": "auto"}
+        self.first = ipywidgets.Button(description="New game, I begin", layout=wide)
+        self.second = ipywidgets.Button(description="New game, it begins", layout=wide)
         self._words = ipywidgets.HTML()
-        for a, button in enumerate(self.squares):
-            button.on_click(lambda _, a=a: self.press(a))
+        for cell, button in enumerate(self.squares):
+            button.on_click(lambda _, cell=cell: self.press(cell))
         self.first.on_click(lambda _: self.new_game())
         self.second.on_click(lambda _: self.new_game(begin=False))
         self.new_game()
-        board = ipywidgets.GridBox(self.squares, layout={"grid_template_columns": "repeat(3, 3.7em)"})
+        tracks = f"repeat({self._columns}, {side + 0.3:.1f}em)"
+        board = ipywidgets.GridBox(self.squares, layout={"grid_template_columns": tracks})
         super().__init__([ipywidgets.HBox([self.first, self.second]), board, self._words])
 
     def new_game(self, begin: bool = True) -> None:
@@ -44,15 +59,18 @@ class Versus(ipywidgets.VBox):
             self.me, said = -self.me, self._answer()
         self._draw(said)
 
-    def press(self, square: int) -> None:
-        """Play a square, and let the opponent answer; nothing happens where a move is impossible."""
-        if self.state.winner is not None or square not in self.state.actions():
+    def press(self, cell: int) -> None:
+        """Play a cell, and let the opponent answer; nothing happens where a move is impossible."""
+        if cell not in range(len(self.squares)) or self._move(cell) not in self.state.actions():
             return
         try:
-            self.state = self.state.play(square)
+            self.state = self.state.play(self._move(cell))
             self._draw(self._answer() if self.state.winner is None else "")
         except Exception as error:  # one raised in a callback would vanish in the log
             self._words.value = f"<b>{type(error).__name__}:</b> {escape(str(error))}"
+
+    def _move(self, cell: int) -> int:
+        return cell % self._columns if self._drops else cell
 
     def _answer(self) -> str:
         move, sentence = self._reply(self.state)
@@ -60,21 +78,34 @@ class Versus(ipywidgets.VBox):
         return sentence
 
     def _draw(self, said: str) -> None:
-        stones, winner = self.state.board.ravel().tolist(), self.state.winner
-        for a, (button, stone) in enumerate(zip(self.squares, stones, strict=True)):
+        stones, winner, possible = self.state.board.ravel().tolist(), self.state.winner, self.state.actions()
+        for cell, (button, stone) in enumerate(zip(self.squares, stones, strict=True)):
             button.description = SIGNS[stone]
-            button.disabled = winner is not None or stone != 0
-            button.tooltip = f"square {a}: {SIGNS[stone] or 'free'}"
+            button.disabled = self._move(cell) not in possible
+            button.style.font_weight = "bold"
+            if self._drops:  # a taken square is grey, and no colour could be read on it
+                button.button_style = {1: "primary", -1: "warning", 0: ""}[stone]
+            button.tooltip = f"{self._name(cell)}: {SIGNS[stone] or 'free'}"
         verdict = {None: f"You are {SIGNS[self.me]}, it is your turn.", 0: "A draw."}
         words = verdict.get(winner, "You won!" if winner == self.me else f"{self._who.capitalize()} won.")
         self._words.value = f"<p><b>{escape(words)}</b> {escape(said)}</p>"
 
+    def _name(self, cell: int) -> str:
+        row, column = divmod(cell, self._columns)
+        return f"column {column}, row {row + 1} from the top" if self._drops else f"square {cell}"
+
     def _repr_mimebundle_(self, **kwargs):
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        rows = "".join(
-            "<tr>" + "".join(f"<td {CELL}>{3 * r + c}</td>" for c in range(3)) + "</tr>" for r in range(3)
+        rows = ""
+        for row in range(self._rows):
+            cells = range(row * self._columns, (row + 1) * self._columns)
+            rows += "<tr>" + "".join(f"<td {CELL}>{self._move(cell)}</td>" for cell in cells) + "</tr>"
+        moves = (
+            f"columns 0 to {self._columns - 1}"
+            if self._drops
+            else f"squares 0 to {self._start.board.size - 1}"
         )
-        sentence = f"Tic-tac-toe against {self._who} on squares 0 to 8. Run the cell to play."
+        sentence = f"{self._game} against {self._who} on {moves}. Run the cell to play."
         return {
             "application/vnd.jupyter.widget-view+json": view,
             "text/html": f"<table style='border-collapse:collapse'>{rows}</table><p>{escape(sentence)}</p>",

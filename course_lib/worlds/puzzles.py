@@ -1,5 +1,7 @@
 """Two small decision processes that a tree search is tried on: one turn of Pig, and a long bluff."""
 
+from numbers import Integral
+
 import numpy as np
 
 from course_lib.worlds.mdp import MDP
@@ -20,16 +22,17 @@ def pig() -> MDP:
     return MDP(P, R, 1.0, terminal=np.arange(27) == end)
 
 
-def bluff(D: int) -> MDP:
+def bluff(D: int, gamma: float = 1.0) -> MDP:
     """D steps at which to stop (action 0), for (D − 1 − step) / D, or to go on; to the very end, that pays 1.
 
-    Going on is always right, and looks wrong until the end is in sight (after Coquelin & Munos 2007). States
-    are the steps 0 to D − 1, and D is the end. γ = 1. ValueError for D < 1.
+    At γ = 1 going on is always right, and looks wrong until the end is in sight (after Coquelin & Munos
+    2007). States are the steps 0 to D − 1, and D is the end. ValueError for a D that is no whole number from
+    1.
     """
-    if D < 1:
-        raise ValueError(f"D is {D!r}: there must be at least one step.")
+    if isinstance(D, bool) or not isinstance(D, Integral) or D < 1:
+        raise ValueError(f"D is {D!r}: it must be a whole number of steps, from 1.")
     P, R, step = np.zeros((D + 1, 2, D + 1)), np.zeros((D + 1, 2)), np.arange(D)
     P[:, 0, D] = P[D, 1, D] = 1
     P[step, 1, step + 1] = 1
     R[:D, 0], R[D - 1, 1] = (D - 1 - step) / D, 1
-    return MDP(P, R, 1.0, terminal=np.arange(D + 1) == D)
+    return MDP(P, R, gamma, terminal=np.arange(D + 1) == D)
