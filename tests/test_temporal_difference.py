@@ -161,18 +161,33 @@ def the_same_episodes(mdp, pi, runs, limit=None, episodes=1):
     return [paths(Sampler.of(mdp), by_policy(pi, rng), rng, runs, limit) for _ in range(episodes)]
 
 
-@pytest.mark.parametrize("limit", [None, 4])
-@pytest.mark.parametrize("n", [1, 2, 3, 8, np.inf])
-def test_n_step_td_is_the_printed_algorithm(n, limit):
+def check_n_step(module, n, limit=None):
     mdp = ending_mdp(4, 2, seed=2, end=0.2)
     pi, V0 = random_policy(mdp, 3), np.array([1.0, -1.0, 2.0, 0.5, 0.0])
-    ours = n_step_td(mdp, pi, 3, 0.3, n, 20, rng=np.random.default_rng(7), V=V0, limit=limit)
+    rng = np.random.default_rng(7)
+    ours = module.n_step_td(mdp, pi, 3, 0.3, n, 20, rng=rng, V=np.append(V0[:4], 9.0), limit=limit)
     V = np.tile(V0, (20, 1))
     for s, r, length in the_same_episodes(mdp, pi, 20, limit, 3):
         for run in range(20):
             T = length[run]
             V[run] = literal_n_step(mdp, s[: T + 1, run], r[:T, run], 0.3, min(n, 10_000), V[run])
-    assert np.allclose(ours, V, rtol=0, atol=1e-12)
+    return np.allclose(ours, V, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("limit", [None, 4])
+@pytest.mark.parametrize("n", [1, 2, 3, 8, np.inf])
+def test_n_step_td_is_the_printed_algorithm(n, limit):
+    assert check_n_step(temporal_difference, n, limit)
+
+
+def test_broken_n_step_td_is_refused():
+    for old, new in [
+        ("mdp.gamma ** (ahead - t) * v[i_ahead]", "v[i_ahead]"),  # missing gamma before the guess
+        ("r[t] + gamma * out[t + 1]", "r[t] + out[t + 1]"),  # missing gamma between the rewards
+        ("np.minimum(t + n, length[k])", "np.minimum(t + n - 1, length[k])"),  # looks up one step early
+        ("np.where(mdp.terminal, 0.0, V)", "np.where(mdp.terminal, V, V)"),  # through a termination
+    ]:
+        assert not check_n_step(broken(temporal_difference, old, new), 3), new
 
 
 @pytest.mark.parametrize("limit", [None, 4])

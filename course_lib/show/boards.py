@@ -13,10 +13,10 @@ from math import isfinite
 import numpy as np
 
 from course_lib.show.curves import curve
-from course_lib.show.paper import EM, alt_of, beside, heading, number, svg, text
+from course_lib.show.paper import EM, alt_of, below, beside, heading, number, svg, text
 from course_lib.show.style import ACCENT, ACTION, FLOOR, REWARD, WALL, ink_on, shade
 
-__all__ = ["ARROWS", "alt_of", "arrows", "beside", "curve", "grid", "number", "svg", "text"]
+__all__ = ["ARROWS", "alt_of", "arrows", "below", "beside", "curve", "grid", "number", "svg", "text"]
 
 CELL, GAP, EDGE = 50, 3, 6
 SIDE = CELL - GAP

@@ -53,11 +53,13 @@ def curve(
     alt: str = "",
     ylabel: str = "",
     level_name: str = "",
+    ticks: Sequence[str] = (),
 ) -> str:
     """Lines over 0, 1, 2, …, each with its name beside it.
 
     `mark` is a moving dot on the first line, `level` a dashed line across. `limits` is the fixed range of the
     vertical axis; with `log`, powers of ten. Values outside it leave the picture, and NaN leaves a gap.
+    `ticks` names 0, 1, 2, … on the horizontal axis, where they stand for something else.
     """
     _check(series, limits, log)
     n = max(len(y) for y in series.values())
@@ -71,12 +73,12 @@ def curve(
             _Line(level_name, ACCENT, "6 4", np.column_stack([plot.x([0, n - 1]), plot.y([level, level])]))
         )
     body = [heading(title, 10, width - 20)] if title else []
-    body += _axes(plot, xlabel, ylabel)
+    body += _axes(plot, xlabel, ylabel, ticks)
     body += [_clipped(plot, "".join(map(_path, drawn)))]
     body += _names(plot, drawn)
     if mark is not None:
         body.append(_dot(plot, np.asarray(next(iter(series.values())), float), mark))
-    return svg("".join(body), width, height, alt or _sentence(series, xlabel, title, mark))
+    return svg("".join(body), width, height, alt or _sentence(series, xlabel, title, mark, ticks))
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def _check(series, limits, log) -> None:
         raise ValueError(f"limits are {limits}: give (low, high) with low < high, and with log both above 0.")
 
 
-def _axes(plot: _Plot, xlabel: str, ylabel: str) -> list[str]:
+def _axes(plot: _Plot, xlabel: str, ylabel: str, ticks: Sequence[str] = ()) -> list[str]:
     middle = (plot.left + plot.right) / 2
     parts = [text(middle, plot.bottom + 36, xlabel, 12, fill=MUTED)]
     for tick in _powers(*plot.limits) if plot.log else _ticks(*plot.limits):
@@ -104,8 +106,8 @@ def _axes(plot: _Plot, xlabel: str, ylabel: str) -> list[str]:
         name = "10" + f"{round(np.log10(tick))}".translate(SUPERSCRIPT) if plot.log else f"{tick:g}"
         parts.append(f"<path d='M{plot.left:g} {y:.1f}H{plot.right:g}' stroke='{RULE}'/>")
         parts.append(text(plot.left - 7, round(y + 4, 1), name, SIZE, "end", MUTED))
-    for tick in _ticks(0, plot.n - 1, least=1):
-        parts.append(text(round(float(plot.x(tick)), 1), plot.bottom + 18, f"{tick:g}", SIZE, fill=MUTED))
+    for tick, name in enumerate(ticks) if ticks else ((k, f"{k:g}") for k in _ticks(0, plot.n - 1, least=1)):
+        parts.append(text(round(float(plot.x(tick)), 1), plot.bottom + 18, name, SIZE, fill=MUTED))
     if ylabel:
         turned = f"<g transform='translate(16 {(plot.top + plot.bottom) / 2:g}) rotate(-90)'>"
         parts.append(turned + text(0, 0, ylabel, 12, fill=MUTED) + "</g>")
@@ -170,12 +172,14 @@ def _dot(plot: _Plot, y: np.ndarray, mark: float) -> str:
     )
 
 
-def _sentence(series, xlabel: str, title: str, mark: float | None) -> str:
+def _sentence(series, xlabel: str, title: str, mark: float | None, ticks: Sequence[str] = ()) -> str:
     """Where every line starts and ends, in words, and where the dot is."""
     ends = ", ".join(f"{name} from {_said(y[0])} to {_said(y[-1])}" for name, y in series.items())
     first, n = next(iter(series.values())), max(map(len, series.values()))
-    dot = "" if mark is None else f"; {_said(first[_nearest(mark, len(first))])} at {mark:g}"
-    return f"{title + ': ' if title else ''}{ends} ({xlabel} 0 to {n - 1}){dot}."
+    named = list(ticks) or [f"{k}" for k in range(n)]
+    at = "" if mark is None else ticks[_nearest(mark, len(ticks))] if ticks else f"{mark:g}"
+    dot = "" if mark is None else f"; {_said(first[_nearest(mark, len(first))])} at {at}"
+    return f"{title + ': ' if title else ''}{ends} ({xlabel} {named[0]} to {named[-1]}){dot}."
 
 
 def _said(value: float) -> str:

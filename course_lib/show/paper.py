@@ -47,6 +47,15 @@ def beside(*pictures: str, alt: str | None = None) -> str:
     return svg("".join(parts), lefts[-1], max(height for _, height in sizes), sentence)
 
 
+def below(*pictures: str) -> str:
+    """Several pictures in one column, with one sentence: their own, joined."""
+    sizes = [size_of(picture) for picture in pictures]
+    tops = [0.0, *accumulate(height for _, height in sizes)]
+    bare = [re.sub(r" role='img' aria-label='[^']*'", "", picture, count=1) for picture in pictures]
+    parts = [p.replace("<svg ", f"<svg y='{y:g}' ", 1) for p, y in zip(bare, tops, strict=False)]
+    return svg("".join(parts), max(width for width, _ in sizes), tops[-1], " ".join(map(alt_of, pictures)))
+
+
 def number(value: float, digits: int = 2) -> str:
     """A number rounded once, for people: never '-0.00'.
 

@@ -75,11 +75,15 @@ def _states(title: str, lines: dict, limits=(0, 1), mark=None) -> str:
 
 
 def _step_sizes(name: str, errors: np.ndarray) -> str:
-    best = int(np.argmin(errors))
-    look = dict(xlabel="α = 1/32, doubled so many times", ylabel="RMS error", limits=(0.2, 0.6))
+    best, doubled = int(np.argmin(errors)), [_fraction(k) for k in range(len(errors))]
+    look = dict(xlabel="step size α", ylabel="RMS error", limits=(0.2, 0.6), ticks=doubled)
     look |= dict(mark=best, level=0.265, level_name="n = 4 at its best", width=560)
-    title = f"{name}: {errors[best]:.2f} at α = 1/{2 ** (SMALLEST - best)}"
-    return boards.curve({name: errors}, title=title, **look)
+    return boards.curve({name: errors}, title=f"{name}: {errors[best]:.2f} at α = {doubled[best]}", **look)
+
+
+def _fraction(k: int) -> str:
+    """The step size that is the smallest, doubled k times."""
+    return f"1/{2 ** (SMALLEST - k)}" if k < SMALLEST else f"{2 ** (k - SMALLEST)}"
 
 
 def _rms(V: np.ndarray, truth: np.ndarray) -> float:
