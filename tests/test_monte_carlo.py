@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from course_lib.agents import monte_carlo
+from course_lib.agents import monte_carlo, sampling
 from course_lib.agents.monte_carlo import mc_control, mc_off_policy_control, mc_prediction, play
 from course_lib.agents.planning import evaluate, solve
 from course_lib.agents.sampling import on_arrival
@@ -109,6 +109,24 @@ def test_the_error_falls_as_one_over_root_n():
     for n in (1, 10, 100):
         V = mc_prediction(world, pi, n, runs=30_000, rng=np.random.default_rng(n))[:, 0]
         assert agrees(n * (V - 2.5) ** 2, 0.6 / 0.16)
+
+
+def test_a_walk_that_ignores_the_terminal_state_is_refused():
+    world, pi = loop_world(0.6), np.ones((2, 1))
+
+    def estimate(module):
+        return module.mc_prediction(world, pi, 1, runs=20_000, rng=np.random.default_rng(3), limit=40)[:, 0]
+
+    on = "s2, terminated = world.renew(s2, world.terminal[s2], rng), np.zeros(len(s2), bool)"
+    ignores = broken(sampling, "terminated = world.terminal[s2]", on)  # a new start in the same episode
+    assert agrees(estimate(monte_carlo), 2.5 * (1 - 0.6**40))  # E min(L, 40)
+    mutant = broken(monte_carlo, "AT_ONCE = 10_000", "AT_ONCE = 10_000", walk=ignores.walk)
+    assert not agrees(estimate(mutant), 2.5 * (1 - 0.6**40))  # mutant: ignored terminal
+    with pytest.raises(AssertionError):  # control: its Q is no longer that of the uniform policy
+        Q = mutant.mc_control(world, 30, 1.0, runs=4_000, rng=np.random.default_rng(4), limit=40)
+        assert agrees(Q[:, 0, 0], 2.5)
+    Q = mc_control(world, 30, 1.0, runs=4_000, rng=np.random.default_rng(4), limit=40)
+    assert agrees(Q[:, 0, 0], 2.5)
 
 
 def test_prediction_is_unbiased_in_a_random_world_and_mutants_are_not():
@@ -249,6 +267,15 @@ def test_prediction_finds_blackjacks_values():
     assert set(np.unique(e.r)) == {-1.0, 0.0, 1.0}  # single games, not their expectation
 
 
+@pytest.mark.parametrize("usable", [True, False])
+def test_a_hand_table_has_the_sums_by_the_dealers_card(usable):
+    mdp = bj.blackjack()
+    table = bj.hand_table(np.arange(mdp.S), usable)
+    assert [[mdp.labels[s] for s in row] for row in table] == [
+        [(total, dealer, usable) for dealer in range(1, 11)] for total in range(12, 22)
+    ]
+
+
 def test_blackjack_refuses_states_that_do_not_exist():
     for wrong in [(3, 2, False), (22, 2, False), (11, 2, True), (13, 0, True), (20, 5, "natural")]:
         with pytest.raises(ValueError, match="no state"):
@@ -358,9 +385,9 @@ def test_exploring_at_random_control_averages_the_random_policys_returns():
 
 @pytest.mark.parametrize(("epsilon", "exploring_starts"), [(0.2, False), (0.0, True)])
 def test_control_finds_the_best_policy_of_its_kind(epsilon, exploring_starts):
-    # The best and the second best action differ by .15 or more, against a standard error of about .06 after
-    # 500 visits: of 100 runs none has been seen to miss, and the bound lets 3 of them miss by all that can
-    # be gained.
+    # What a run misses of all that can be gained, over 2,000 other runs: .0029 with ε, .0051 with exploring
+    # starts, standard deviation .0125 and .013. So the mean of 100 runs has a standard error of .0013; the
+    # bound is 7.6 of them above the mean: a false alarm in far less than 1e-6 of the seeds.
     mdp = ending_mdp(4, 3, seed=11, end=0.2)
     uniform = np.full((5, 3), 1 / 3)
     best, random = (mdp.start @ V for V in (solve(soften(mdp, epsilon))[0], evaluate(mdp, uniform)))
@@ -370,7 +397,7 @@ def test_control_finds_the_best_policy_of_its_kind(epsilon, exploring_starts):
     policies = (1 - epsilon) * np.eye(3)[Q.argmax(axis=2)] + epsilon * uniform
     gap = np.array([best - mdp.start @ evaluate(mdp, pi) for pi in policies]) / (best - random)
     assert gap.min() > -1e-9
-    assert gap.mean() < 0.03
+    assert gap.mean() < 0.015
 
 
 @pytest.mark.slow
@@ -410,6 +437,13 @@ def test_a_record_of_episodes_is_a_table_of_plain_columns():
             _, first = np.unique(e.s[own], return_index=True)
             assert (np.flatnonzero(e.first_visits()[own]) == np.sort(first)).all()
     assert set(np.unique(e.upto(2).episode)) == {0, 1}
+    for run in range(3):
+        games = list(e.games(run))
+        assert len(games) == 4
+        for episode, (states, actions, rewards) in enumerate(games):
+            own = (e.run == run) & (e.episode == episode)
+            assert states == e.s[own].tolist() and actions == e.a[own].tolist()
+            assert rewards == e.r[own].tolist()
 
 
 def test_batches_change_nothing_but_the_memory():

@@ -59,6 +59,12 @@ class Episodes(NamedTuple):
         first[np.unique(where, return_index=True)[1]] = True  # the index of the earliest
         return first
 
+    def games(self, run: int = 0) -> Iterator[tuple[list, list, list]]:
+        """The episodes of one run, one after the other, as plain lists of states, actions and rewards."""
+        for k in np.unique(self.episode[self.run == run]):
+            own = (self.run == run) & (self.episode == k)
+            yield self.s[own].tolist(), self.a[own].tolist(), self.r[own].tolist()
+
 
 def play(
     mdp: MDP,

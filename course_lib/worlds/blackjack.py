@@ -58,6 +58,12 @@ def hit_below(n: int) -> np.ndarray:
     return np.eye(2)[hits.astype(int)]
 
 
+def hand_table(x: np.ndarray, usable: bool) -> np.ndarray:
+    """One number a state, x [S], as a table [10, 10] of the sums 12–21 by the dealer's card, ace to 10."""
+    first = state(12, 1, usable)
+    return x[first : first + 100].reshape(10, 10)
+
+
 def draw(hand: tuple, card: int) -> tuple | None:
     """The hand after one more card; None once it is above 21."""
     total, usable = hand
