@@ -201,6 +201,7 @@ def test_ucb1_stays_under_auers_bound_exactly():
 
 
 def test_ucb1_stays_under_auers_bound_on_ten_arms():
+    """The worst of 100 runs is 345 (they spread by 17), the bound 2,825, the luckiest at random 760 (9)."""
     means = np.array([0.9, 0.8, 0.8, 0.7, 0.7, 0.6, 0.6, 0.6, 0.5, 0.2])
     runs = np.tile(means, (100, 1))
     arms, _ = rules.play(rules.ucb1(), runs, 3_000, np.random.default_rng(4))
@@ -228,6 +229,7 @@ def test_lai_robbins_is_below_auer():  # Pinsker: KL ≥ 2Δ²
 
 
 def test_ucb1_pays_more_than_lai_robbins_in_the_long_run():
+    """The mean of 200 runs lies 32 standard errors above the bound: below 1e-9."""
     means = np.tile([0.6, 0.4], (200, 1))
     arms, _ = rules.play(rules.ucb1(), means, 4_000, np.random.default_rng(7))
     grown = rules.regret(means, arms).mean(axis=0)[[999, 3_999]]
@@ -239,6 +241,7 @@ def test_ucb1_pays_more_than_lai_robbins_in_the_long_run():
 
 
 def test_exploring_beats_greedy_on_the_testbed():
+    """Paired over 500 problems, the gaps lie 6.5 and 15 standard errors above their bars: below 1e-9."""
     rng = np.random.default_rng(8)
     means = worlds.ten_armed(500, rng)
     late = {}
@@ -250,7 +253,7 @@ def test_exploring_beats_greedy_on_the_testbed():
         arms, rewards = rules.play(rule, means, 500, rng, pull=worlds.gaussian)
         assert arms.shape == rewards.shape == (500, 500)
         late[name] = np.take_along_axis(means, arms[:, -100:], axis=1).mean()
-    assert late["greedy"] + 0.2 < late["eps"] < late["ucb"] < worlds.ten_armed_ceiling()
+    assert late["greedy"] + 0.15 < late["eps"] < late["ucb"] < means.max(axis=1).mean()
 
 
 def test_gradient_bandit_moves_as_the_formula_says():
@@ -273,6 +276,7 @@ def check_share(picked, p):
 
 
 def test_the_baseline_helps_where_rewards_are_far_from_zero():
+    """Paired over 300 problems, the gap lies 10 standard errors above its bar: below 1e-9."""
     means = worlds.ten_armed(300, np.random.default_rng(10)) + 4
     with_, without = (
         rules.play_gradient(means, 400, np.random.default_rng(11), 0.4, baseline)[1][:, -100:].mean()
