@@ -1,5 +1,7 @@
 """Policy gradients: sampled estimates against the exact gradient, advantages, natural gradients, PPO."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from scipy.stats import f as f_distribution
 from course_lib.agents import networks, planning
 from course_lib.agents import policy_gradient as pg
 from course_lib.oracles import gradients
+from course_lib.show import clouds
 from course_lib.worlds import classics, grids, mdp
 from course_lib.worlds.torch_control import CartPole, Pendulum
 
@@ -461,6 +464,29 @@ def test_ppo_learns_cartpole_a_little_in_seconds():
     assert after > 1.5 * before
     returns = pg.gymnasium_returns(state["choose"], "CartPole-v1", agents=4, episodes=3)
     assert returns.shape == (4, 3) and 8 <= returns.min() and returns.max() <= 500
+
+
+def test_too_few_steps_are_refused():
+    with pytest.raises(ValueError, match="1024 steps, a round"):
+        pg.ppo(CartPole(), 1000)
+
+
+def test_the_stored_agents_pass_their_levels():
+    """What chapter 11b shows: ten agents on each of Gymnasium's own environments, acting without chance."""
+    with np.load(Path(__file__).parent.parent / "chapters" / "data" / "11_ppo.npz") as stored:
+        assert (stored["CartPole-v1"].mean(axis=1) >= 475).sum() >= 8
+        assert stored["Pendulum-v1"].mean() >= -200
+        assert stored["CartPole-v1"].shape == stored["Pendulum-v1"].shape == (10, 100)
+
+
+def test_a_cloud_keeps_its_elements_and_names_its_numbers():
+    points = np.random.default_rng(0).normal(size=(50, 2))
+    one = clouds.around(points, (1, 0), np.array([1.5, 0.0]), "4 episodes each")
+    two = clouds.around(points / 9, (1, 0), np.array([1.0, 0.0]), "16 episodes each")
+    assert one.count("<path") == two.count("<path") and one.count("<text") == two.count("<text")
+    assert "(1.50, 0.00)" in one and "50 estimates" in one
+    with pytest.raises(ValueError, match="at least one pair"):
+        clouds.cloud(np.zeros((0, 2)), (1, 0), limits=(-1, 1))
 
 
 @pytest.mark.slow

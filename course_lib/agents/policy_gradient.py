@@ -243,10 +243,16 @@ def ppo(
     steps   [rounds], the environment steps of each agent by then
     choose  observations [agents, B, obs] → actions without chance: the likeliest, or the mean
 
-    With a `path` the run is stored there as it goes on, and continued from there, bit for bit.
+    With a `path` the run is stored there as it goes on, and continued from there, bit for bit. ValueError if
+    there are fewer steps than one round takes.
     """
     setting = PPO(**settings)
-    rounds = steps // (setting.envs * setting.steps_each)
+    each = setting.envs * setting.steps_each
+    rounds = steps // each
+    if rounds < 1 or agents < 1:
+        raise ValueError(
+            f"steps is {steps} and agents {agents}: give at least one agent, and {each} steps, a round."
+        )
     code = hashlib.sha256(repr((world, rounds, seed, agents, setting)).encode()).hexdigest()[:8]
 
     def begin():
@@ -257,7 +263,7 @@ def ppo(
 
     state = train(begin, update, rounds, path=path, every=10, about=f"ppo {code}", show=show)
     theta = {name: p.detach() for name, p in state["theta"].items()}
-    taken = torch.arange(1, rounds + 1) * setting.envs * setting.steps_each
+    taken = torch.arange(1, rounds + 1) * each
     result = {"theta": theta, "curve": state["curve"].numpy(), "steps": taken.numpy()}
     return {**result, "choose": lambda obs: act(theta, obs)}
 

@@ -49,6 +49,13 @@ def cloud(
     return svg("".join(body), LEFT + SIDE + 16, TOP + SIDE + 44, alt or words)
 
 
+def around(points: np.ndarray, target: tuple[float, float], mean: np.ndarray, words: str) -> str:
+    """Estimates of a gradient [n, 2] around the exact one, in units of its length, along and across it."""
+    miss = np.sqrt(((points - target) ** 2).sum(axis=1).mean())
+    look = dict(limits=(-3, 5), xlabel="along the exact gradient", ylabel="across")
+    return cloud(points, target, mean=mean, title=f"{words}: off by {miss:.2f}", **look)
+
+
 def _place(points: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     share = (points - limits[0]) / (limits[1] - limits[0])
     return np.column_stack([LEFT + SIDE * share[:, 0], TOP + SIDE * (1 - share[:, 1])])

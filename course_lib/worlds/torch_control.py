@@ -18,8 +18,7 @@ class CartPole:
 
     A state is (position, velocity, angle, angular velocity), and is what the agent sees. An episode ends
     when the cart is 2.4 off the middle or the pole 12° off the vertical (Barto, Sutton & Anderson 1983;
-    Gymnasium CartPole-v1). A coin lasts about 22 steps; the
-    most is 500.
+    Gymnasium CartPole-v1). Pushed at random it stays up for about 22 steps; the most is 500.
     """
 
     device: str | torch.device = "cpu"
