@@ -1,7 +1,9 @@
 """RL²: what the network sees and remembers, its policy gradient by enumeration, fair scores, and resuming."""
 
 import itertools
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 
 from course_lib.agents import networks
 from course_lib.agents.training import train
-from course_lib.meta import recurrent
+from course_lib.meta import bandit_lives, recurrent
 from course_lib.meta.recurrent import Recipe
 from course_lib.oracles import bandits as oracle
 from course_lib.worlds.tasks import BanditTasks, bandit_tasks, grid_goal_tasks
@@ -226,7 +228,7 @@ def test_returns_and_advantages_by_their_formulas():
 
 
 def test_the_tape_pays_by_arm_and_pull_whatever_the_order():
-    tasks = recurrent.taped(bandit_tasks(4000, 3, 8, "test", 0), 1)
+    tasks = bandit_lives.taped(bandit_tasks(4000, 3, 8, "test", 0), 1)
     z = (tasks.tape.float().mean(-1) - tasks.p) / (tasks.p * (1 - tasks.p) / 8).sqrt()
     assert abs(z.mean()) * 12000**0.5 < 6 and 0.9 < z.std() < 1.1
     state, seen = tasks.start(1), torch.zeros(4000, 1, 3, dtype=torch.long)
@@ -250,8 +252,8 @@ def test_rules_on_tapes_earn_their_exact_expectation(name, arms):
         "thompson": lambda: oracle.thompson_choice(T, arms),
     }
     choice = makers[name]()
-    tasks = recurrent.taped(bandit_tasks(M, arms, T, "test", 5), 6)
-    got = recurrent.score_by_counts(choice, tasks, 7)
+    tasks = bandit_lives.taped(bandit_tasks(M, arms, T, "test", 5), 6)
+    got = bandit_lives.score_by_counts(choice, tasks, 7)
     exact = oracle.expected_rewards(choice, T, n_arms=arms).sum()
     if name == "bayes":
         assert exact == pytest.approx(oracle.bayes_optimal_value(arms, T))
@@ -262,22 +264,22 @@ def test_both_ways_to_find_the_different_rows_agree():
     rows = np.random.default_rng(0).integers(0, 3, size=(500, 4))
     for base in (3, 10**9):
         code = base ** np.arange(4, dtype=object)
-        kinds, which = recurrent._distinct(rows, code)
+        kinds, which = bandit_lives._distinct(rows, code)
         assert np.array_equal(kinds[which], rows) and len(kinds) == len(np.unique(rows, axis=0))
 
 
 def test_a_network_and_a_rule_that_choose_alike_score_alike():
-    tasks = recurrent.taped(bandit_tasks(300, 2, 6, "test", 0), 1)
+    tasks = bandit_lives.taped(bandit_tasks(300, 2, 6, "test", 0), 1)
     params = recurrent.policy_init(0, 2, 3, seeded(0))
     stubborn = params | {"Wp": torch.zeros(3, 2), "bp": torch.tensor([0.0, 1.0])}
-    ever_one = recurrent.score_by_counts(lambda n, s: np.eye(2)[np.ones(len(n), int)], tasks, 0)
-    assert np.allclose(recurrent.score(stubborn, tasks, chunk=70), ever_one)
+    ever_one = bandit_lives.score_by_counts(lambda n, s: np.eye(2)[np.ones(len(n), int)], tasks, 0)
+    assert np.allclose(bandit_lives.score(stubborn, tasks, chunk=70), ever_one)
     assert np.allclose(ever_one, 6 * tasks.p[:, 1].numpy(), atol=1e-5)
 
 
 def test_without_rewards_no_network_can_tell_bandits_apart():
     params = loud(0, 3, 6)
-    one, other = (recurrent.taped(bandit_tasks(50, 3, 9, "test", k), k) for k in (1, 2))
+    one, other = (bandit_lives.taped(bandit_tasks(50, 3, 9, "test", k), k) for k in (1, 2))
     runs = [recurrent.play(params, t, 1, seeded(0), see_reward=False) for t in (one, other)]
     assert torch.equal(runs[0].actions, runs[1].actions)  # so each pull pays 1/2 on average, whatever it does
     seeing = [recurrent.play(params, t, 1, seeded(0)) for t in (one, other)]
@@ -291,10 +293,10 @@ def test_it_learns_to_play_five_arms_within_one_per_cent_of_the_optimum():
     def tasks_for(k):
         return bandit_tasks(256, 5, 10, seed=k)
 
-    state = recurrent.learn(tasks_for, Recipe(300), 0, recurrent.above_average, show=False)
-    tasks = recurrent.taped(bandit_tasks(20_000, 5, 10, "test", 1), 2)
+    state = recurrent.learn(tasks_for, Recipe(300), 0, bandit_lives.above_average, show=False)
+    tasks = bandit_lives.taped(bandit_tasks(20_000, 5, 10, "test", 1), 2)
     best = oracle.bayes_optimal_choice(5, 10)
-    gap = recurrent.score_by_counts(best, tasks, 0) - recurrent.score(state["params"], tasks)
+    gap = bandit_lives.score_by_counts(best, tasks, 0) - bandit_lives.score(state["params"], tasks)
     assert (
         gap.mean() + 2.576 * gap.std() / 20_000**0.5 < 0.0666 * 1.25
     )  # 1 % is asked; a margin for other CPUs
@@ -325,3 +327,84 @@ def test_packing_keeps_the_parameters_to_half_precision():
     assert all(torch.allclose(back[k], params[k], rtol=1e-3, atol=1e-6) for k in params)
     with pytest.raises(ValueError, match="give the sizes it had"):
         recurrent.unpacked(recurrent.packed(params), 3, 4, 6)
+
+
+def test_a_named_run_keeps_what_was_watched_through_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    recipe, test = Recipe(8, hidden=5), bandit_lives.taped(bandit_tasks(30, 2, 6, "test", 0), 1)
+
+    def look(params):
+        return bandit_lives.by_pull(params, test)
+
+    whole = bandit_lives.trained(2, 6, recipe, 7, at=(0, 5), look=look)
+    assert recurrent.running("rl2_2_6_7").exists() and len(whole["seen"]) == 2
+    assert torch.allclose(
+        whole["seen"][0],
+        look(recurrent.rl2(bandit_lives.fresh_bandits(2, 6, 7, 8), recipe, 7)[0]()["params"]),
+    )
+    recurrent.running("rl2_2_6_7").unlink()
+
+    def dies(params):
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return look(params)
+
+    calls = []
+    monkeypatch.setattr(bandit_lives, "train", lambda *a, **k: train(*a, **k, every=2, show=False))
+    with pytest.raises(KeyboardInterrupt):
+        bandit_lives.trained(2, 6, recipe, 7, at=(0, 5), look=dies)
+    again = bandit_lives.trained(2, 6, recipe, 7, at=(0, 5), look=look)
+    assert again["scores"] == whole["scores"]
+    assert all(map(torch.equal, again["seen"], whole["seen"]))
+
+
+def test_long_lives_begin_short():
+    horizons = [bandit_lives.fresh_bandits(3, 50, 0, 20)(k).horizon for k in range(20)]
+    assert horizons == [10] * 5 + [30] * 3 + [50] * 12
+    assert bandit_lives.fresh_bandits(3, 20, 0, 20)(0).horizon == 20
+    one, two = (bandit_lives.fresh_bandits(3, 20, seed, 20)(0).p for seed in (0, 1))
+    assert not torch.equal(one, two)
+
+
+# The stored runs of chapters 13 and 13b
+
+DATA = Path(__file__).parent.parent / "chapters" / "data"
+
+
+def stored(name: str) -> dict:
+    with np.load(DATA / f"13_{name}.npz") as file:
+        return {key: file[key] for key in file.files}
+
+
+@pytest.mark.parametrize("horizon, target", [(20, 0.026), (50, 0.134)])
+def test_stored_networks_close_60_per_cent_of_greedys_gap(horizon, target):
+    run = stored(f"two_arms_{horizon}")
+    gap, error = run["gaps"].T
+    assert (gap + 2.576 * error <= target).all()
+    tasks = bandit_lives.taped(bandit_tasks(30_000, 2, horizon, "test", 77), 78)  # other ones
+    ours = bandit_lives.score(recurrent.unpacked(run["weights"][0], 0, 2, 48), tasks)
+    d = bandit_lives.score_by_counts(oracle.bayes_optimal_choice(2, horizon), tasks) - ours
+    fresh = d.std() / 30_000**0.5
+    assert abs(d.mean() - gap[0]) < 5 * (fresh**2 + error[0] ** 2) ** 0.5  # false alarm below 1e-6
+
+
+def test_stored_networks_for_five_arms_are_within_one_per_cent():
+    gap, error = stored("five_arms")["gaps"].T
+    assert (gap + 2.576 * error <= 0.01 * oracle.bayes_optimal_value(5, 10)).all() and len(gap) == 10
+
+
+def test_stored_searchers_earn_what_is_stored():
+    run, tasks = stored("grid"), grid_goal_tasks(None, split=None)
+    for row, earned in zip(run["weights"], run["earned"], strict=True):
+        walk = recurrent.play(recurrent.unpacked(row, 25, 5, 48), tasks, 2, seeded(0), best=True)
+        assert np.allclose(walk.rewards.reshape(2, 15, 21).sum(1).mean(1), earned, atol=1e-5)
+    assert (run["earned"][:, 0] >= 3.9).all() and np.median(run["earned"][:, 1]) >= 10.6
+
+
+@pytest.mark.slow
+def test_a_stored_run_can_be_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    best = oracle.bayes_optimal_choice(5, 10)
+    gap, error = bandit_lives.many_runs(5, 10, Recipe(300), 1, 100, best, lives=50_000)["gaps"][0]
+    assert gap + 2.576 * error <= 0.0666 and abs(gap - stored("five_arms")["gaps"][0, 0]) < 0.02

@@ -6,8 +6,10 @@ ordinary policy gradients make the return of whole trials grow: the end of an in
 Sources: Duan et al. 2016 (RL²); Wang et al. 2016; Cho et al. 2014 (the recurrent unit).
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from torch.nn.functional import one_hot
 from course_lib.agents import networks
 from course_lib.agents.networks import Params
 from course_lib.agents.training import generator_from, train
-from course_lib.worlds.tasks import BanditTasks, Tasks
+from course_lib.worlds.tasks import Tasks
 
 
 def policy_init(obs_size: int, n_actions: int, hidden: int, generator: torch.Generator) -> Params:
@@ -198,10 +200,23 @@ def rl2(
     return begin, update
 
 
-def learn(tasks_for, recipe: Recipe, seed: int = 0, credit=lambda tasks, run: run.rewards, **storage) -> dict:
-    """The end of a whole training run of `rl2`; `path`, `every`, `about` and `show` go to
-    `training.train`."""
-    return train(*rl2(tasks_for, recipe, seed, credit), recipe.updates, **storage)
+def learn(
+    tasks_for: Callable[[int], Tasks],
+    recipe: Recipe,
+    seed: int = 0,
+    credit: Callable[[Tasks, Trials], Tensor] = lambda tasks, run: run.rewards,
+    name: str = "",
+    show: bool = True,
+) -> dict:
+    """The state at the end of a whole training run of `rl2`. With a name it can be killed: started again, it
+    goes on where it was (see `running`)."""
+    path, about = (running(name), name) if name else (None, "RL²")
+    return train(*rl2(tasks_for, recipe, seed, credit), recipe.updates, path=path, about=about, show=show)
+
+
+def running(name: str) -> Path:
+    """Where a run of this name stores how far it is: a file in the folder for temporary files."""
+    return Path(tempfile.gettempdir()) / f"{name}.pt"
 
 
 def watched(update: Callable[[dict], dict], look: Callable[[Params], object], at: Sequence[int]) -> Callable:
@@ -217,104 +232,6 @@ def watched(update: Callable[[dict], dict], look: Callable[[Params], object], at
         return update(state) | {"seen": seen}
 
     return step
-
-
-# Fair comparisons on bandits: everybody meets the same luck.
-
-
-@dataclass(frozen=True)
-class TapedBandits(BanditTasks):
-    """Bernoulli bandits whose luck is fixed: the n-th pull of arm k in task m pays tape[m, k, n].
-
-    The state counts the pulls of each arm, [M, E, K]. Two players who pull an arm equally often have got the
-    same out of it, so the difference of their scores is quiet.
-    """
-
-    tape: Tensor | None = None  # [M, K, horizon] of 0 and 1
-
-    def start(self, episodes: int, generator: torch.Generator | None = None) -> Tensor:
-        return torch.zeros(*self._episodes(episodes), self.n_actions, dtype=torch.long, device=self.device)
-
-    def observe(self, state: Tensor) -> Tensor:
-        return torch.zeros(*state.shape[:2], 0, device=self.device)
-
-    def step(self, state: Tensor, action: Tensor, generator: torch.Generator | None = None):
-        pulls = state.gather(-1, action[..., None])[..., 0]
-        reward = self.tape[torch.arange(len(self), device=self.device)[:, None], action, pulls]
-        return state + one_hot(action, self.n_actions), reward.float(), self._never(state)
-
-
-def taped(tasks: BanditTasks, seed: int) -> TapedBandits:
-    """The same bandits, with their luck drawn in advance."""
-    generator = torch.Generator().manual_seed(seed)
-    u = torch.rand(*tasks.p.shape, tasks.horizon, generator=generator)
-    return TapedBandits(tasks.p, tasks.horizon, (u < tasks.p.cpu()[..., None]).to(tasks.device))
-
-
-def pulled_means(tasks: BanditTasks, arms: Tensor) -> Tensor:
-    """The success probability of each arm pulled, like arms [T, M, E]: rewards without their luck."""
-    return torch.stack([tasks.p.gather(1, row) for row in arms])
-
-
-def above_average(tasks: BanditTasks, run: Trials) -> Tensor:
-    """Rewards to train on without their luck, [T, M, E]: p of the arm pulled, minus the average arm's.
-
-    The trainer may know p; the network is told nothing but the rewards that came.
-    """
-    return pulled_means(tasks, run.actions) - tasks.p.mean(1)[:, None]
-
-
-def score(params: Params, tasks: TapedBandits, see_reward: bool = True, chunk: int = 20_000) -> np.ndarray:
-    """The sum of p over the arms that the network pulls, [M], when it always takes its likeliest action."""
-    totals, generator = [], torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for first in range(0, len(tasks), chunk):
-            part = tasks[first : first + chunk]
-            run = play(params, part, 1, generator, best=True, see_reward=see_reward)
-            totals.append(pulled_means(part, run.actions).sum(0)[:, 0])
-    return torch.cat(totals).double().numpy()
-
-
-def by_pull(params: Params, tasks: TapedBandits) -> Tensor:
-    """The mean p of the arm that the network pulls, at each pull of a life, [T]: how it learns inside."""
-    with torch.no_grad():
-        run = play(params, tasks, 1, torch.Generator().manual_seed(0), best=True)
-    return pulled_means(tasks, run.actions).mean((1, 2))
-
-
-def play_by_counts(choice: Callable, tasks: TapedBandits, seed: int = 0) -> np.ndarray:
-    """The arms [T, M] that a rule pulls which knows only counts and sums: choice(counts, sums) -> [..., K].
-
-    `choice` gives probabilities, as those of `oracles.bandits` do, from which `seed` draws; it is asked once
-    for each different pair of counts and sums [K].
-    """
-    tape, rng = tasks.tape.numpy(), np.random.default_rng(seed)
-    M, K, T = tape.shape
-    rows, code = np.arange(M), (T + 1) ** np.arange(2 * K, dtype=object)
-    belief, arms = np.zeros((M, 2 * K), int), np.empty((T, M), int)
-    for t in range(T):
-        kinds, which = _distinct(belief, code)
-        pi = choice(kinds[:, :K], kinds[:, K:])[which]
-        arms[t] = (rng.random((M, 1)) >= pi.cumsum(axis=1)[:, :-1]).sum(axis=1)
-        paid = tape[rows, arms[t], belief[rows, arms[t]]]
-        belief[rows, arms[t]] += 1
-        belief[rows, K + arms[t]] += paid
-    return arms
-
-
-def _distinct(rows: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The different rows, and for each row which of them it is; by one number a row where that fits."""
-    if int(code[-1]) * int(rows.max(initial=1)) >= 2**60:
-        kinds, which = np.unique(rows, axis=0, return_inverse=True)
-        return kinds, which.ravel()
-    _, first, which = np.unique(rows @ code.astype(np.int64), return_index=True, return_inverse=True)
-    return rows[first], which.ravel()
-
-
-def score_by_counts(choice: Callable, tasks: TapedBandits, seed: int = 0) -> np.ndarray:
-    """The sum of p over the arms that a rule of counts and sums pulls, [M]."""
-    arms = torch.as_tensor(play_by_counts(choice, tasks, seed))
-    return pulled_means(tasks, arms[..., None]).sum(0)[:, 0].double().numpy()
 
 
 def packed(params: Params) -> np.ndarray:
