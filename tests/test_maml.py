@@ -1,13 +1,20 @@
 """MAML and its relatives against closed forms, finite differences and each other; mutants are refused."""
 
+import ast
+import re
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from course_lib import repro
 from course_lib.agents.networks import gradients, mlp, mlp_init, per_task, require_grad
 from course_lib.agents.training import train
-from course_lib.meta import maml
+from course_lib.meta import maml, sines
 from course_lib.oracles.gradients import _Point, adaptation, meta_gradient, policy_gradient
+from course_lib.show import adapting
 from course_lib.worlds.grids import gridworld
 from course_lib.worlds.mdp import MDP, random_mdp
 from course_lib.worlds.tasks import sine_tasks
@@ -348,3 +355,117 @@ def test_bad_input_is_refused():
         meta_gradient(mdps, np.zeros((7, 3)), 0.1, -1)
     with pytest.raises(ValueError, match="differ in size"):
         meta_gradient([*mdps, goals(3)[0]], np.zeros((7, 3)), 0.1)
+
+
+# The sines of chapter 14, its stored results and its benchmark.
+
+ROOT = Path(__file__).parent.parent
+SHAPE = (4, 2)  # four tasks, two runs
+
+
+def test_regression_gives_one_loss_a_task_and_run():
+    theta = require_grad(mlp_init(sines.SIZES, seeded(0)))
+    wide = {k: torch.stack([p, 2 * p]) for k, p in theta.items()}
+    inner, outer = sines.fresh_curves(seeded(1), SHAPE)
+    assert inner(per_task(wide, 4)).shape == outer(per_task(wide, 4)).shape == SHAPE
+    x, y = torch.randn(2, 4, 5, 1, generator=seeded(2))
+    by_hand = [((mlp(theta, x[m], torch.relu) - y[m]) ** 2).mean() for m in range(4)]
+    assert torch.allclose(sines.regression(x, y)(per_task(theta, 4)), torch.stack(by_hand))
+
+
+def test_support_and_query_share_no_point_and_reptile_sees_them_all():
+    constant = {k: torch.zeros_like(p) for k, p in mlp_init(sines.SIZES, seeded(0)).items()}
+    losses = [loss(per_task(constant, 4)) for loss in sines.fresh_curves(seeded(3), (4,))]
+    both, _ = sines.fresh_curves(seeded(3), (4,), support=20)
+    assert not torch.allclose(losses[0], losses[1])
+    assert torch.allclose(both(per_task(constant, 4)), sum(losses) / 2)
+
+
+def test_runs_are_scored_as_each_alone():
+    nets = [mlp_init(sines.SIZES, seeded(k)) for k in (1, 2)]
+    theta = {k: torch.stack([n[k] for n in nets]) for k in nets[0]}
+    together = sines.errors_after(theta, 0.01, 2, count=20)
+    assert together.shape == (3, 2)
+    for n, net in enumerate(nets):
+        assert torch.allclose(together[:, n], sines.errors_after(net, 0.01, 2, count=20), rtol=1e-3)
+    assert torch.isinf(sines.errors_after(nets[0], 1e4, 3, count=5)[-1])
+
+
+def test_a_packed_network_comes_back_and_fits():
+    theta, rates = sines.train_runs("Meta-SGD", 0.01, 1, runs=2, updates=2, rate=1e-3, seed=0)
+    box = sines.pack("Meta-SGD", theta, rates) | sines.pack("MAML", theta, {})
+    back, back_rates = sines.unpack(box, "Meta-SGD")
+    assert all(torch.equal(back[k], theta[k][0]) and torch.equal(back_rates[k], rates[k][0]) for k in theta)
+    assert sines.unpack(box, "MAML")[1] == {}
+    x = torch.linspace(-5, 5, 10)[:, None]
+    before, after = sines.fit(back, back_rates, x, torch.sin(x), 0.01, 5)
+    loss = sines.regression(x, torch.sin(x))
+    assert loss(after) < loss(before)
+
+
+def test_the_sheet_says_what_it_shows_even_when_a_method_diverges():
+    sheet, x = adapting.Sheet(), np.linspace(-5, 5, 11)
+    figure, says = sheet.put(x, np.sin(x), 0 * x, np.sin(x) + 1, x[:3], np.sin(x[:3]), "MAML, 1 steps")
+    assert figure is sheet.figure and "error 1.00" in says and "3 points" in says
+    assert "above 999" in sheet.put(x, np.sin(x), 0 * x, np.nan * x, x, x, "MAML, 9 steps")[1]
+
+
+def stored(name: str) -> dict[str, np.ndarray]:
+    def refuse(seed):
+        raise AssertionError(f"{name} is missing or does not match its checksum")
+
+    return repro.load_or_run(ROOT / "chapters/data" / name, refuse, seed=0)
+
+
+def test_the_stored_sine_runs_reach_their_targets():
+    as_trained = stored("14_sines.npz")["as trained"][1]  # MAML: [step, run]
+    for k, target in ((1, 0.45), (2, 0.27), (3, 0.22)):
+        half = 1.96 * as_trained[k].std(ddof=1) / np.sqrt(10)
+        assert as_trained[k].mean() + half <= target
+
+
+def chapter() -> dict:
+    """What chapter 14 defines: its imports, functions and capitals."""
+    text, names = (ROOT / "chapters/text/14_maml.md").read_text("utf-8"), {}
+    before_exercises = text.split("## Exercises")[0]
+    for source in re.findall(
+        r"```\{code-cell\} ipython3\n(?::tags:.*\n)?(.*?)```", before_exercises, re.DOTALL
+    ):
+        body = [node for node in ast.parse(source).body if defines(node)]
+        exec(compile(ast.Module(body, []), "chapter 14", "exec"), names)
+    return names
+
+
+def defines(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign):
+        names = [n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+        return all(name.isupper() for name in names)
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AugAssign)
+
+
+@pytest.mark.slow
+def test_the_stored_grids_are_what_the_chapter_computes():
+    names = chapter()
+    for new_places in (0, 1):
+        rng = np.random.default_rng([0, new_places, 3])
+        train_on, _, test = names["three_splits"](rng, new_places)
+        for m, a in ((0, 2), (1, 2)):
+            *_, theta = names["meta_train"](train_on, names["ALPHAS"][a], steps=m)
+            values = adaptation(test, theta, names["ALPHAS"][a], 20)[0].mean(axis=1)
+            assert np.abs(values - stored("14_grids.npz")["scores"][new_places, 3, m, a, -1, 1]).max() < 0.02
+
+
+@pytest.mark.slow
+def test_the_stored_maml_run_can_be_made_again():
+    theta, _ = sines.train_runs("MAML", 0.01, 1, runs=3, updates=6000, rate=0.01, seed=1)
+    errors = sines.errors_after(theta, 0.01, 3).mean(dim=1)
+    assert errors[1] < 0.5 and errors[2] < 0.3 and errors[3] < 0.25
+
+
+def test_the_benchmark_runs_and_its_samples_point_the_right_way():
+    bench = runpy.run_path(str(ROOT / "benchmarks/meta.py"))
+    mdps, theta = bench["tabular_tasks"](), np.zeros((25, 4))
+    exact = meta_gradient(mdps, theta, bench["ALPHA"])[1]
+    bench["ROWS"]["many"] = (150, False)
+    estimate = bench["sampled"](mdps, theta, "many", 0)
+    assert (estimate * exact).sum() > 0  # the seed is fixed: no chance in it
