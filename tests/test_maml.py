@@ -429,7 +429,7 @@ def chapter() -> dict:
     text, names = (ROOT / "chapters/text/14_maml.md").read_text("utf-8"), {}
     before_exercises = text.split("## Exercises")[0]
     for source in re.findall(
-        r"```\{code-cell\} ipython3\n(?::tags:.*\n)?(.*?)```", before_exercises, re.DOTALL
+        r"```\{code-cell\} ipython3\n(?::tags:[^\n]*\n)?(.*?)```", before_exercises, re.DOTALL
     ):
         body = [node for node in ast.parse(source).body if defines(node)]
         exec(compile(ast.Module(body, []), "chapter 14", "exec"), names)
@@ -437,10 +437,10 @@ def chapter() -> dict:
 
 
 def defines(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Assign):
-        names = [n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)]
-        return all(name.isupper() for name in names)
-    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AugAssign)
+    if isinstance(node, ast.Assign | ast.AugAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return all(n.id.isupper() for t in targets for n in ast.walk(t) if isinstance(n, ast.Name))
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef)
 
 
 @pytest.mark.slow

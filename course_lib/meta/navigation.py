@@ -1,0 +1,104 @@
+"""2-D navigation by meta policy gradients, as chapter 15 trains and judges it."""
+
+import math
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from torch import Generator, Tensor
+
+from course_lib.agents.networks import Params, per_task, require_grad
+from course_lib.agents.training import train
+from course_lib.meta.meta_gradient import Networks, Rates, adapted, learned, learner, returns_after
+from course_lib.worlds.tasks import PointTasks, point_tasks
+
+UPDATES, TASKS, LOOK = 120, 20, 10  # every ten updates a look at validation goals
+RECIPE = {"alpha": 0.2, "learn_alpha": True, "log_std": -1.3}
+FACTORS = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1)  # of the size of the first step, for the steps after it
+
+
+def goals(seed: int) -> PointTasks:
+    """A batch of training goals, with episodes of 60 steps."""
+    return point_tasks(TASKS, "train", seed, horizon=60)
+
+
+def rate(update: int) -> float:
+    """Adam's: along the run it falls in a straight line to 0."""
+    return 0.008 * (1 - update / UPDATES)
+
+
+def train_start(seed: int, updates: int = UPDATES, folder: str | Path | None = None) -> tuple[Params, Params]:
+    """theta and its step sizes, as they were when one step brought most on validation goals.
+
+    The run is kept in `folder`, from where it goes on if it was interrupted.
+    """
+    path = Path(folder or tempfile.gettempdir()) / f"15_navigation_{seed}.pt"
+    begin, update = learner(goals, TASKS, rate=rate, seed=seed, **RECIPE)
+
+    def first():
+        return {"learner": begin(), "best": begin()["free"], "worth": -math.inf}
+
+    def once(state):
+        state = {**state, "learner": update(state["learner"])}
+        if len(state["learner"]["curve"]) % LOOK == 0:
+            free = state["learner"]["free"]
+            theta, sizes = learned(free)
+            worth = float(held_out(theta, sizes, 1, "validation")[1].mean())
+            if worth > state["worth"]:
+                state |= {"best": free, "worth": worth}
+        return state
+
+    state = train(first, once, updates, path=path, every=LOOK, about=f"navigation {seed}")
+    theta, (size,) = learned(state["best"])
+    return theta, size
+
+
+def held_out(
+    theta: Params,
+    sizes: Rates,
+    steps: int,
+    split: str = "test",
+    goals: int = 40,
+    horizon: int = 100,
+    episodes: int = 20,
+) -> Tensor:
+    """Mean returns after 0 … `steps` inner steps of so many episodes, on held-out goals, [k, goals]."""
+    tasks = point_tasks(goals, split, seed=1, horizon=horizon)
+    return returns_after(theta, Networks(tasks, episodes, Generator().manual_seed(5)), sizes, steps)
+
+
+def plan(theta: Params, size: Params, steps: int = 3) -> tuple[list[Params], list[float]]:
+    """Sizes for `steps` inner steps, and their factors: each later one the best on validation goals."""
+    sizes, factors = [size], [1.0]
+    for k in range(2, steps + 1):
+        tried = [[*sizes, {name: f * p for name, p in size.items()}] for f in FACTORS]
+        worth = [float(held_out(theta, trial, k, "validation")[k].mean()) for trial in tried]
+        best = int(np.argmax(worth))
+        sizes, factors = tried[best], [*factors, FACTORS[best]]
+    return sizes, factors
+
+
+def navigate(seed: int, runs: int = 10) -> dict[str, np.ndarray]:
+    """Train `runs` starts: scores [runs, 4, 40] on test goals, factors [runs, 3], and the first start."""
+    scores, factors, first = [], [], {}
+    for run in range(seed, seed + runs):
+        theta, size = train_start(run)
+        sizes, used = plan(theta, size)
+        scores.append(held_out(theta, sizes, 3).numpy())
+        factors.append(used)
+        first = first or {f"theta.{name}": p.numpy() for name, p in theta.items()} | {
+            f"size.{name}": p.numpy() for name, p in size.items()
+        }
+    return {"scores": np.array(scores), "factors": np.array(factors), **first}
+
+
+def walks(
+    theta: Params, sizes: list[Params], tasks: PointTasks, paths: int = 4, every: int = 3
+) -> np.ndarray:
+    """Paths of the policy after 0, 1, … inner steps, [steps + 1, M, paths, places, 2]."""
+    worlds, shown = Networks(tasks, 20, Generator().manual_seed(0)), []
+    phi = require_grad(per_task(theta, len(tasks)))
+    for size in [*sizes, sizes[-1]]:  # the step after the last walk is not used
+        shown.append(worlds.play(phi).obs[:, :paths, ::every].numpy())
+        phi = require_grad(adapted(phi, worlds, size, 1, "none")[0])
+    return np.array(shown)
