@@ -25,7 +25,7 @@ NEED_TORCH = re.compile(
     r"meta\b.*|oracles\.gradients|agents\.(networks|training|deep_q|policy_gradient|dynamics|mpc)"
     r"|worlds\.(tasks|torch_\w+)|checks\.ch[12]\d\w*"
 )
-# The guide was 3,000 lines. Part I, with its oracles and the search over many trees, takes 4,000; the rest is torch.
+# The guide was 3,000 lines: Part I alone, with its oracles and the search over many trees, takes 4,000.
 LIBRARY_LINES, FUNCTION_LINES = 9000, 40
 
 
