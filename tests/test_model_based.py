@@ -549,7 +549,7 @@ def test_a_policy_learns_the_shares_it_is_shown():
 
 def test_the_film_shows_reality_up_to_now_and_the_plan_from_now():
     picture = swing.film([1.0] * 50, [0.0, 0.5, 1.0], 10, "step 10")
-    assert picture.count("<svg") == 3 and "step 10" in picture
+    assert picture.count("<svg") == 4 and "step 10" in picture
     with_more = swing.film([1.0] * 50, [0.0] * 21, 20, "step 20")
     assert with_more.count("<path") == picture.count("<path")
 
