@@ -91,6 +91,29 @@ def close(got, want, sentence: str, tol: float = 1e-6) -> None:
     expect(bool(np.abs(got - want).max(initial=0.0) <= tol), sentence)
 
 
+def numbers(answers, count: int) -> list[float]:
+    """The answers as `count` numbers; Wrong if they are anything else."""
+    sentence = f"your answers are {answers!r}: give {count} numbers."
+    expect(isinstance(answers, tuple | list) and len(answers) == count, sentence)
+    try:
+        return [float(answer) for answer in answers]
+    except (TypeError, ValueError):
+        raise Wrong(sentence) from None
+
+
+def equals(got, mistake, tol: float = 1e-9) -> bool:
+    """Whether got has the shape and, within tol, the numbers of what a known mistake gives."""
+    if got is None or mistake is None or np.shape(got) != np.shape(mistake):
+        return False
+    return bool(np.allclose(np.asarray(got, dtype=float), mistake, atol=tol, rtol=0))
+
+
+def blame(got, mistake, sentence: str, want=None, tol: float = 1e-9) -> None:
+    """Wrong(sentence) if got equals what a known mistake gives, unless `want`, the right answer, is the same."""
+    if equals(got, mistake, tol) and not (want is not None and equals(mistake, want, max(2 * tol, 1e-6))):
+        raise Wrong(sentence)
+
+
 def unchanged(call: Callable, *arrays: np.ndarray):
     """call(*arrays) on copies; Wrong if it changes one of them."""
     copies = [np.array(x) for x in arrays]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
+from course_lib.checks.answer import Wrong, checker, close, equals, expect, unchanged
 
 
 @checker
@@ -27,18 +27,18 @@ def all_returns(method) -> str:
         if gamma == 0.9:
             wrong_weights = np.array([sum(gamma**k * rewards[k] for k in range(t, 8)) for t in range(8)])
             expect(
-                not _equals(got, wrong_weights),
+                not equals(got, wrong_weights),
                 "every G_t starts with an undiscounted reward: its weights begin with γ⁰ at time t, not at time 0.",
             )
             expect(
-                not _equals(got, gamma * want),
+                not equals(got, gamma * want),
                 "every return is γ times too small: the reward of the step itself is not discounted.",
             )
             expect(
-                not _equals(got, want[::-1]),
+                not equals(got, want[::-1]),
                 "these are the returns in the wrong order: G[0] belongs to the first step.",
             )
-            expect(not _equals(got, np.cumsum(rewards[::-1])[::-1]), "γ is missing.")
+            expect(not equals(got, np.cumsum(rewards[::-1])[::-1]), "γ is missing.")
         close(got, want, f"at γ = {gamma} the returns are off: G[t] = rewards[t] + γ·G[t + 1].")
     try:
         empty = method([], 0.9)
@@ -98,7 +98,7 @@ def repaired_log(method) -> str:
     P = np.array([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])  # action 0 swaps the states, 1 stays
     R, pi = np.array([[5.0, 1.0], [-3.0, 2.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])  # swap in 0, stay in 1
     log = unchanged(lambda P, R, pi: method(P, R, pi, 4, np.random.default_rng(0)), P, R, pi)
-    late = not _equals(log, np.array([-3.0, 2.0, 2.0, 2.0]))
+    late = not equals(log, np.array([-3.0, 2.0, 2.0, 2.0]))
     expect(late, "it still looks up the reward after the state has moved on.")
     sentence = "where swapping pays 5 in state 0, staying pays 2 in state 1, and the policy does just that, the log is off."
     close(log, [5.0, 2.0, 2.0, 2.0], sentence)
@@ -106,10 +106,3 @@ def repaired_log(method) -> str:
         method(P, R, pi, 2, np.random.default_rng(0), s=1), [2.0, 2.0], "starting in state 1 the log is off."
     )
     return "right: pay first, then move."
-
-
-def _equals(got, mistake: np.ndarray) -> bool:
-    """Whether got is what a known mistake gives."""
-    return np.shape(got) == np.shape(mistake) and bool(
-        np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9)
-    )

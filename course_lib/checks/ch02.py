@@ -3,7 +3,7 @@
 import numpy as np
 
 from course_lib.agents.planning import evaluate, solve
-from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
+from course_lib.checks.answer import Wrong, checker, close, equals, expect, unchanged
 from course_lib.worlds.classics import random_walk
 from course_lib.worlds.mdp import MDP, random_mdp
 
@@ -30,15 +30,15 @@ def q_and_v(pair) -> str:
     for world, pi in _problems():
         V = evaluate(world, pi)
         Q = unchanged(lambda P, R, V: q_from_v(P, R, world.gamma, V), world.P, world.R, V)
-        expect(not _equals(Q, world.R + world.P @ V), "in Q the next value is not discounted: where is γ?")
+        expect(not equals(Q, world.R + world.P @ V), "in Q the next value is not discounted: where is γ?")
         close(Q, world.backup(V), "Q is off: it is R(s,a) plus γ times the value expected at the next state.")
         V_back = unchanged(v_from_q, pi, world.backup(V))
         expect(
-            not _equals(V_back, world.backup(V).max(axis=1)),
+            not equals(V_back, world.backup(V).max(axis=1)),
             "V is the best action's value here; V_π averages over π's actions.",
         )
         expect(
-            not _equals(V_back, world.backup(V).mean(axis=1)),
+            not equals(V_back, world.backup(V).mean(axis=1)),
             "V weighs all actions equally: weigh them by π(a|s).",
         )
         close(V_back, V, "V is off: it is the average of Q over the actions, weighted by π.")
@@ -62,7 +62,7 @@ def evaluate_ending(method) -> str:
     second = 2 / (1 - 0.18)
     first = (1 + 0.45 * second) / 0.55
     expect(
-        not _equals(np.asarray(got), np.array([4.5, 2.5, 0.0])),
+        not equals(np.asarray(got), np.array([4.5, 2.5, 0.0])),
         "γ is missing: your answer is the one for γ = 1.",
     )
     close(got, [first, second, 0.0], "at γ = 0.9 the values are off: is γ in front of the matrix?")
@@ -78,11 +78,11 @@ def discounted_visits(method) -> str:
         right = np.linalg.solve((np.eye(world.S) - world.gamma * P_pi).T, start)
         mirrored = np.linalg.solve(np.eye(world.S) - world.gamma * P_pi, start)
         expect(
-            not _equals(eta, mirrored),
+            not equals(eta, mirrored),
             "start multiplies from the wrong side: dᵀM is (Mᵀ d)ᵀ, so transpose the matrix.",
         )
         expect(
-            not _equals(eta, right * (1 - world.gamma)),
+            not equals(eta, right * (1 - world.gamma)),
             "these are shares that sum to 1: leave out the factor 1 − γ.",
         )
         close(eta, right, "the visits are off: they must sum to 1/(1 − γ), and eta @ r_pi must be start @ V.")
@@ -106,10 +106,3 @@ def repaired_best(method) -> str:
             value, right, f"you find {value:.3f}, but {right:.3f} is possible: have you tried every policy?"
         )
     return "right. Sixteen policies here; chapter 03 is for worlds where you cannot try them all."
-
-
-def _equals(got, mistake: np.ndarray) -> bool:
-    """Whether got is what a known mistake gives."""
-    return np.shape(got) == mistake.shape and bool(
-        np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9)
-    )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from course_lib.agents.planning import bounds, solve
-from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
+from course_lib.checks.answer import Wrong, blame, checker, close, expect, unchanged
 from course_lib.worlds.mdp import MDP, random_mdp
 
 
@@ -51,13 +51,13 @@ def in_place_sweep(sweep) -> str:
         want = V.copy()
         for s in range(world.S):
             want[s] = world.backup_state(want, s).max()
-        _blame(
+        blame(
             got,
             world.backup(V).max(axis=1),
             "you read the old V: nothing that this sweep has learned is used in it.",
         )
-        _blame(got, V, "V is what it was: assign the new value to V[s].")
-        _blame(
+        blame(got, V, "V is what it was: assign the new value to V[s].")
+        blame(
             got,
             _swept(world, V, lambda Q: Q.mean()),
             "you average over the actions: a state is worth its best one.",
@@ -153,9 +153,3 @@ def _swept(world: MDP, V: np.ndarray, pick) -> np.ndarray:
     for s in range(world.S):
         V[s] = pick(world.backup_state(V, s))
     return V
-
-
-def _blame(got, mistake: np.ndarray, sentence: str) -> None:
-    """Wrong(sentence) if got equals what a known mistake gives."""
-    if np.shape(got) == mistake.shape and np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9):
-        raise Wrong(sentence)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
+from course_lib.checks.answer import Wrong, blame, checker, close, expect, unchanged
 from course_lib.oracles.bandits import thompson_choice
 
 
@@ -37,10 +37,10 @@ def new_mean(update) -> str:
                     "after the first reward (n = 0) the mean is that reward, whatever it was before.",
                 )
             else:
-                _blame(
+                blame(
                     mean, before + (reward - before) / n, "you divide by n: with this reward there are n + 1."
                 )
-                _blame(
+                blame(
                     mean,
                     (before + reward) / 2 if n > 1 else np.nan,
                     "every reward must count equally: the old mean stands for n of them.",
@@ -74,13 +74,13 @@ def explore_then_commit(rule) -> str:
         )
         gaps = means.max() - means
         if m > 1:
-            _blame(lost, gaps.sum(), "each arm is pulled m times, not once.")
-        _blame(
+            blame(lost, gaps.sum(), "each arm is pulled m times, not once.")
+        blame(
             lost,
             m * gaps.mean(),
             "that is the average over the arms: every one is pulled m times, add them up.",
         )
-        _blame(
+        blame(
             lost, (means.max() - first).sum(), "regret compares means, not rewards: luck plays no part in it."
         )
         close(lost, m * gaps.sum(), "the regret is off: it is the sum over the arms of gap times pulls.")
@@ -103,7 +103,7 @@ def worth_of_two(worth) -> str:
             if left > 1:
                 mean = max(p, known) * left
                 if want > mean + 1e-6:
-                    _blame(
+                    blame(
                         got, mean, "that is the worth without learning: what do you know after a pull of B?"
                     )
             if got is not None and np.ndim(got) == 0 and got > left:
@@ -157,12 +157,6 @@ def _known_and_unknown(wins: int, losses: int, left: int, known: float) -> float
         B = p * (1 + V[1 : n + 2, : n + 1]) + (1 - p) * V[: n + 1, 1 : n + 2]
         V = np.maximum(known + V[: n + 1, : n + 1], B)
     return float(V[0, 0])
-
-
-def _blame(got, mistake: float, sentence: str) -> None:
-    """Wrong(sentence) if got is what a known mistake gives."""
-    if np.ndim(got) == 0 and got is not None and abs(float(got) - mistake) < 1e-9:
-        raise Wrong(sentence)
 
 
 def _said(x: np.ndarray) -> str:

@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 
-from course_lib.checks.answer import Wrong, checker, close, expect
+from course_lib.checks.answer import Wrong, blame, checker, close, expect
 
 
 def _episodes(n: int, gamma_seed: int = 0) -> list[tuple[list, list, list]]:
@@ -96,14 +96,14 @@ def per_decision(method) -> str:
             before = (np.append(1.0, rho[:-1]) * discount * rewards).sum()
             want = (rho * discount * rewards).sum()
             if len(rewards) > 1:
-                _blame(got, whole, "every reward has the ratio of the whole game: stop at its own action.")
-                _blame(
+                blame(got, whole, "every reward has the ratio of the whole game: stop at its own action.")
+                blame(
                     got,
                     before,
                     "the ratio comes one step late: the action at time t already counts for its reward.",
                 )
-                _blame(got, (ratio * discount * rewards).sum(), "multiply the ratios of all actions so far.")
-                _blame(got, (rho * rewards).sum() if gamma < 1 else np.nan, "the discount γ^t is missing.")
+                blame(got, (ratio * discount * rewards).sum(), "multiply the ratios of all actions so far.")
+                blame(got, (rho * rewards).sum() if gamma < 1 else np.nan, "the discount γ^t is missing.")
             close(got, want, "the sum is off: is it Σ γ^t ρ R, with ρ the product of π/b up to t?")
     return "right: no reward pays for the luck that comes after it."
 
@@ -118,7 +118,7 @@ def ordinary_variance(method) -> str:
         )
     for x in (0.91, 0.95, 0.99, 1.0):
         got = method(x)
-        _blame(got, 0.1 / (x - 0.9), "that is the second moment: take the square of the mean, 1, away.")
+        blame(got, 0.1 / (x - 0.9), "that is the second moment: take the square of the mean, 1, away.")
         close(
             got, 0.1 / (x - 0.9) - 1, f"at x = {x} it is off: sum x^k 0.9^(k−1) 0.1 · x^(−2k) over k.", 1e-9
         )
@@ -136,8 +136,8 @@ def repaired_prediction(method) -> str:
         first, every, last = _means(episodes, gamma)
         expect(set(got) == set(first), "the keys are not the states that the episodes visit.")
         values = [got[s] for s in first]
-        _blame(values, list(last.values()), "this still counts the last visit of each episode.")
-        _blame(values, list(every.values()), "this counts every visit: count the first one only.")
+        blame(values, list(last.values()), "this still counts the last visit of each episode.")
+        blame(values, list(every.values()), "this counts every visit: count the first one only.")
         close(values, list(first.values()), f"at γ = {gamma} the means of the first returns are off.")
     return "right: walking back, what you meet first comes last."
 
@@ -153,9 +153,3 @@ def _means(episodes, gamma: float) -> tuple[dict, dict, dict]:
             for kind, part in zip(kinds, (returns[:1], returns, returns[-1:]), strict=True):
                 kind.setdefault(s, []).extend(part)
     return tuple({s: float(np.mean(x)) for s, x in kind.items()} for kind in kinds)
-
-
-def _blame(got, mistake, sentence: str) -> None:
-    """Wrong(sentence) if got equals what a known mistake gives."""
-    if np.shape(got) == np.shape(mistake) and np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9):
-        raise Wrong(sentence)

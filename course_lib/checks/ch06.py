@@ -4,16 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
-
-
-def _numbers(answers, count: int) -> list[float]:
-    sentence = f"your answers are {answers!r}: give {count} numbers."
-    expect(isinstance(answers, tuple | list) and len(answers) == count, sentence)
-    try:
-        return [float(answer) for answer in answers]
-    except (TypeError, ValueError):
-        raise Wrong(sentence) from None
+from course_lib.checks.answer import blame, checker, close, expect, numbers, unchanged
 
 
 def _is(got: float, want: float) -> bool:
@@ -22,7 +13,7 @@ def _is(got: float, want: float) -> bool:
 
 @checker
 def two_episodes(answers) -> str:
-    v3, v4, v5 = _numbers(answers, 3)
+    v3, v4, v5 = numbers(answers, 3)
     expect(
         not _is(v3, 0.595),
         "that is Monte Carlo, which moves every state towards the return. In TD(0) state 3 looks at state 4.",
@@ -51,7 +42,7 @@ def two_episodes(answers) -> str:
 
 @checker
 def you_are_the_predictor(answers) -> str:
-    td, mc = _numbers(answers, 2)
+    td, mc = numbers(answers, 2)
     expect(not (_is(td, 0.5) and _is(mc, 0.75)), "the numbers are right and the names are not: swap them.")
     expect(_is(mc, 0.5), "Monte Carlo takes the mean of the returns that came after A: which two were there?")
     expect(
@@ -124,7 +115,7 @@ def falling_td0(method) -> str:
                 "the counts begin anew in each episode: they must go on over all of them.",
             ),
         ):
-            _blame(got, mistake, sentence)
+            blame(got, mistake, sentence)
         close(
             got,
             _falling(episodes, V, power, gamma),
@@ -171,7 +162,7 @@ def _blame_lambda(got, rewards, values, gamma, lam) -> None:
         ),
     }
     for sentence, mistake in mistakes.items():
-        _blame(got, mistake, sentence)
+        blame(got, mistake, sentence)
 
 
 @checker
@@ -225,23 +216,23 @@ def repaired_td_lambda(method) -> str:
         got = unchanged(lambda V: method(episodes, V, alpha, lam, gamma), V)
         model = episodes, V, alpha, lam, gamma
         if lam > 0:
-            _blame(
+            blame(
                 got,
                 _td_lambda(*model, reset=False),
                 "it is the colleague's function still: which array lives on when an episode ends?",
             )
-            _blame(
+            blame(
                 got,
                 _td_lambda(*model, replacing=True),
                 "a visited trace grows by 1: you set it to 1, which is another method (replacing traces).",
             )
-            _blame(
+            blame(
                 got,
                 _td_lambda(episodes, V, alpha, 0.0, gamma),
                 "this is TD(0): the traces must live through the steps of an episode, and end with it.",
             )
             if gamma < 1:
-                _blame(
+                blame(
                     got,
                     _td_lambda(episodes, V, alpha, lam / gamma, gamma),
                     "traces fade by γλ at each step: γ is missing.",
@@ -250,11 +241,3 @@ def repaired_td_lambda(method) -> str:
             got, _td_lambda(*model), "the values are off: change one line only, and leave the others alone."
         )
     return "right: each episode begins with all traces at 0."
-
-
-def _blame(got, mistake: np.ndarray | None, sentence: str) -> None:
-    """Wrong(sentence) if got equals what a known mistake gives."""
-    if mistake is None or np.shape(got) != mistake.shape:
-        return
-    if np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9):
-        raise Wrong(sentence)

@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 
 from course_lib.agents import inverse, planning
-from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
+from course_lib.checks.answer import Wrong, blame, checker, close, expect, unchanged
 from course_lib.worlds.mdp import MDP, random_mdp
 
 
@@ -40,7 +40,7 @@ def find_potential(method) -> str:
         R2 = inverse.potential_shaping(world, phi).R
         got = unchanged(lambda P, R1, R2: method(P, R1, R2, world.gamma), world.P, world.R, R2)
         expect(got is not None, "you return None for a reward that is shaped: is it γ·P·φ − φ[s]?")
-        _blame(
+        blame(
             got, -phi, "you found −φ: shaping adds γ times the potential there, and takes away the one here."
         )
         close(got, phi, "φ is off: for any one action a, (γ P_a − I) φ = R2[:, a] − R1[:, a].", 1e-5)
@@ -64,13 +64,13 @@ def soft_evaluate(method) -> str:
                 planning.evaluate(MDP(world.P, world.R + bonus, world.gamma), pi)
                 for bonus in (eta * entropy, 0.0, -eta * entropy, entropy)
             )
-            _blame(got, plain, "that is the value without entropy.")
-            _blame(got, minus, "the entropy is counted with the wrong sign: ln π is negative.")
-            _blame(
+            blame(got, plain, "that is the value without entropy.")
+            blame(got, minus, "the entropy is counted with the wrong sign: ln π is negative.")
+            blame(
                 got, plain + eta * entropy[:, 0], "the entropy is paid at every step, not only at the first."
             )
             if eta != 1:
-                _blame(got, now, "you left out η.")
+                blame(got, now, "you left out η.")
             sentence = (
                 "the values are off: solve (I − γ P_π) V = r_π + η·H, with the entropy H of each row of π."
             )
@@ -92,17 +92,17 @@ def margins(method) -> str:
             Q_star = world.backup(planning.solve(world)[0])
             others = np.where(pi > 0, -np.inf, Q_star).max(axis=1)
             star = Q_star[np.arange(world.S), act] - others
-            _blame(
+            blame(
                 got, taken - Q.max(axis=1), "you compare with the best action of all: leave the expert's out."
             )
-            _blame(got, -want, "the sign is turned: a margin is positive where the expert is better.")
+            blame(got, -want, "the sign is turned: a margin is positive where the expert is better.")
             worst = np.where(pi > 0, np.inf, Q).min(axis=1)
             if world.A > 2:
-                _blame(
+                blame(
                     got, taken - worst, "you compare with the worst other action: the best one is the rival."
                 )
             if np.abs(star - want).max() > 1e-6:
-                _blame(got, star, "you used V*: the expert is judged under its own values.")
+                blame(got, star, "you used V*: the expert is judged under its own values.")
             close(
                 got, want, "the margins are off: is V the expert's own value, and Q one look ahead from it?"
             )
@@ -135,9 +135,3 @@ def _pushed(world: MDP, pi: np.ndarray, start: np.ndarray, steps: int) -> np.nda
     for _ in range(steps):
         mu.append(mu[-1] @ P_pi)
     return np.array(mu)
-
-
-def _blame(got, mistake: np.ndarray, sentence: str) -> None:
-    """Wrong(sentence) if got equals what a known mistake gives."""
-    if np.shape(got) == mistake.shape and np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9):
-        raise Wrong(sentence)

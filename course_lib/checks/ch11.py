@@ -6,7 +6,7 @@ from scipy.special import softmax
 
 from course_lib.agents.planning import evaluate
 from course_lib.agents.policy_gradient import gae
-from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
+from course_lib.checks.answer import Wrong, blame, checker, close, expect, unchanged
 from course_lib.oracles.gradients import expected_gradient, policy_gradient
 from course_lib.worlds.grids import gridworld
 
@@ -42,9 +42,9 @@ def leave_one_out(method) -> str:
         G = np.random.default_rng(seed).normal(3.0, 2.0, size=n)
         got = unchanged(method, G)
         want = np.array([np.delete(G, k).mean() for k in range(n)])
-        _blame(got, np.full(n, G.mean()), "this is the mean of all: the episode itself is still in it.")
-        _blame(got, (G.sum() - G) / n, "there are n − 1 others, not n.")
-        _blame(got, G - want, "give the baselines; the weights would be G minus them.")
+        blame(got, np.full(n, G.mean()), "this is the mean of all: the episode itself is still in it.")
+        blame(got, (G.sum() - G) / n, "there are n − 1 others, not n.")
+        blame(got, G - want, "give the baselines; the weights would be G minus them.")
         if np.ndim(got) == 0:
             raise Wrong("give one baseline for each episode: every episode leaves out another one.")
         close(got, want, "each baseline is the mean of the returns of the other episodes.")
@@ -61,7 +61,7 @@ def without_discounted_visits(method) -> str:
             *(np.array(x) for x in (world.P, world.R, world.start, world.terminal, theta)),
         )
         Q = world.backup(evaluate(world, softmax(theta, axis=1)))
-        _blame(
+        blame(
             got,
             policy_gradient(world, theta)[1],
             "this is the true gradient: the visits still count γ^t.",
@@ -111,7 +111,7 @@ def gae_with_limits(method) -> str:
             (np.zeros(len(r)), "all advantages are 0: set adv[t]."),
         ):
             if (ended | cut).any():
-                _blame(got, mistake, sentence)
+                blame(got, mistake, sentence)
         close(
             got,
             _gae(r, v, ended, cut, final, gamma, lam),
@@ -142,13 +142,13 @@ def repaired_reinforce(method) -> str:
     for S, A, gamma in ((4, 3, 0.9), (3, 2, 1.0), (5, 4, 0.5)):
         steps, pi, baseline = _episode(rng, S, A), rng.dirichlet(np.ones(A), size=S), rng.normal(size=S)
         got = unchanged(lambda pi, b: method(steps, pi, gamma, b), pi, baseline)
-        _blame(
+        blame(
             got,
             _reinforce(steps, pi, gamma, baseline, taken=True),
             "only the action taken has an entry: what does the score say about the others?",
         )
         if gamma < 1:
-            _blame(got, _reinforce(steps, pi, gamma, baseline, visits=False), "γ^t has gone missing.")
+            blame(got, _reinforce(steps, pi, gamma, baseline, visits=False), "γ^t has gone missing.")
         close(
             np.sum(got, axis=1),
             np.zeros(S),
@@ -160,9 +160,3 @@ def repaired_reinforce(method) -> str:
             "the rows sum to 0, but the table is off: is it γ^t (G − b) times (1 for the action taken, minus π)?",
         )
     return "right: praise for one action is blame for the others."
-
-
-def _blame(got, mistake: np.ndarray, sentence: str) -> None:
-    """Wrong(sentence) if got equals what a known mistake gives."""
-    if np.shape(got) == mistake.shape and np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9):
-        raise Wrong(sentence)

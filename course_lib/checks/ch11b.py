@@ -5,7 +5,7 @@ import torch
 
 from course_lib.agents.inverse import soft_policy
 from course_lib.agents.policy_gradient import ppo_loss
-from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
+from course_lib.checks.answer import Wrong, blame, checker, close, expect, unchanged
 from course_lib.oracles.gradients import fisher, policy_gradient
 from course_lib.worlds.mdp import random_mdp
 
@@ -49,14 +49,14 @@ def trust_region_step(method) -> str:
             f"the step has shape {np.shape(step)}: give one of the shape of x, {x.shape}.",
         )
         want = np.sqrt(2 * delta / (g * x).sum()) * x
-        _blame(step, want / np.sqrt(2), "half the quadratic form is the divergence: the 2 is missing.")
-        _blame(
+        blame(step, want / np.sqrt(2), "half the quadratic form is the divergence: the 2 is missing.")
+        blame(
             step,
             delta * x,
             "δ is a divergence, not a step size: what is the divergence of the step x itself?",
         )
-        _blame(step, want**2 / x, "the divergence grows with the square of the step: take a root.")
-        _blame(step, -want, "this step goes down.")
+        blame(step, want**2 / x, "the divergence grows with the square of the step: take a root.")
+        blame(step, -want, "this step goes down.")
         kl = 0.5 * np.ravel(step) @ F @ np.ravel(step)
         close(
             kl / delta,
@@ -115,7 +115,7 @@ def soft_advantage(method) -> str:
             (Q - np.log(pi) - V[:, None], "η is missing."),
             (Q - eta * np.log(pi), "this is not yet an advantage: take away the value of the state."),
         ):
-            _blame(got, mistake, sentence)
+            blame(got, mistake, sentence)
         close(got, want, "the table is off: is it Q − η log π − V, with V for each row?")
         world = random_mdp(4, 3, 2, gamma=0.9, rng=rng)
         best, soft = soft_policy(world, temperature=eta)
@@ -161,9 +161,3 @@ def repaired_loss(method) -> str:
             slope.numpy(), right.numpy(), "the loss is right and its slopes are not: is something detached?"
         )
     return "right: flat where enough is gained, and the way back stays open."
-
-
-def _blame(got, mistake: np.ndarray, sentence: str) -> None:
-    """Wrong(sentence) if got equals what a known mistake gives."""
-    if np.shape(got) == mistake.shape and np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9):
-        raise Wrong(sentence)

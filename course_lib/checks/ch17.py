@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
+from course_lib.checks.answer import blame, checker, close, expect, unchanged
 from course_lib.oracles.riccati import lqr
 
 
@@ -43,7 +43,7 @@ def mppi_weights(method) -> str:
             (_softmax(values), "the temperature does nothing: divide the values by it."),
             (raw, "the weights do not sum to 1: divide by their sum."),
         ):
-            _blame(got, mistake, want, sentence)
+            blame(got, mistake, sentence, want)
         close(got, want, "the weights are off: are they e^(V/τ), divided by their sum?")
     far_apart = np.array([-3_000.0, 0.0, -8_000.0])
     for values in (np.array([-10_000.0, -10_001.0, -10_003.0]), np.array([9_000.0, 9_001.0]), far_apart):
@@ -103,9 +103,9 @@ def fading_regression(method) -> str:
             (np.ones(T), "nothing fades: weight every step by fade to its age."),
             (fade ** (2 * age), "the weight is in twice: once is right."),
         ):
-            _blame(got, _ridge(phi, e, weight, reg), want, sentence)
-        _blame(got, _ridge(phi, e, fade**age, 0.0), want, "reg is missing: add reg times the identity.")
-        _blame(got, want.T, want, "this is W transposed: features come first, [F, D].")
+            blame(got, _ridge(phi, e, weight, reg), sentence, want)
+        blame(got, _ridge(phi, e, fade**age, 0.0), "reg is missing: add reg times the identity.", want)
+        blame(got, want.T, "this is W transposed: features come first, [F, D].", want)
         close(got, want, "W is off: is it (Σ w φφᵀ + reg·I)⁻¹ Σ w φeᵀ, with w = fade to the age?")
     return "right: this is how the pendulum noticed its new weight."
 
@@ -177,11 +177,3 @@ def _softmax(x) -> np.ndarray:
 def _ridge(phi, e, weight, reg) -> np.ndarray:
     gram = phi.T @ (weight[:, None] * phi) + reg * np.eye(phi.shape[1])
     return np.linalg.solve(gram, phi.T @ (weight[:, None] * e))
-
-
-def _blame(got, mistake, want, sentence: str) -> None:
-    """Wrong(sentence) if got equals what a known mistake gives, and that is not the right answer too."""
-    if got is not None and np.shape(got) == np.shape(mistake):
-        same = np.allclose(np.asarray(got, dtype=float), mistake, atol=1e-9)
-        if same and not (np.shape(mistake) == np.shape(want) and np.allclose(mistake, want, atol=1e-6)):
-            raise Wrong(sentence)

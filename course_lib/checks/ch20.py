@@ -2,20 +2,12 @@
 
 import numpy as np
 
-from course_lib.checks.answer import Wrong, checker, close, expect, unchanged
-
-
-def _number(answer) -> float:
-    try:
-        return float(answer)
-    except (TypeError, ValueError):
-        raise Wrong(f"{answer!r} is no number: give three numbers, such as 0.5.") from None
+from course_lib.checks.answer import blame, checker, close, expect, numbers, unchanged
 
 
 @checker
 def three_losses(answers) -> str:
-    expect(len(answers) == 3, "give three numbers: for (i), (ii) and (iii).")
-    summed, half, squared = map(_number, answers)
+    summed, half, squared = numbers(answers, 3)
     is_ = lambda got, want: abs(got - want) < 1e-6  # noqa: E731
     expect(not is_(summed, 1 / 16), "upside down: much noise needs a stiff spring, σ²/τ².")
     expect(not is_(summed, 4), "(i): square both: σ²/τ², not σ/τ.")
@@ -46,7 +38,8 @@ def spring_of_stopping(method) -> str:
             "K steps leave (1 − αh)^K, not 1 − Kαh.": h * (1 - K * alpha * h) / (K * alpha * h),
             "this is for one step; there are K.": (1 - alpha * h) / alpha,
         }
-        _blame(got, want, mistakes)
+        for sentence, mistake in mistakes.items():
+            blame(got, mistake, sentence, want)
         close(got, want, "set λ/(h + λ), what the spring leaves, equal to (1 − αh)^K, and solve for λ.", 1e-8)
     return "right: with small steps it is about 1/(αK) for every valley. Few small steps are a stiff spring."
 
@@ -83,7 +76,8 @@ def estimated_coefficient(method) -> str:
             "this is τ² alone.": spread - var * per / D,
             "this is σ² alone.": var,
         }
-        _blame(got, want, mistakes)
+        for sentence, mistake in mistakes.items():
+            blame(got, mistake, sentence, want)
         close(
             got, want, "not this: σ² from the residuals, τ² = mean of (ŵ − θ)² less σ² · mean diagonal.", 1e-6
         )
@@ -110,7 +104,8 @@ def weighted_implicit(method) -> str:
             "this is the first-order answer: φ moves with θ, but less than one to one.": u,
             "λ is missing in front.": w * np.linalg.solve(H + reg * W, u),
         }
-        _blame(got, want, mistakes)
+        for sentence, mistake in mistakes.items():
+            blame(got, mistake, sentence, want)
         close(got, want, "differentiate ∇L(φ) + λ w (φ − θ) = 0 by θ; then the transpose, times u.", 1e-8)
     return "right. With w = 1 it is iMAML's."
 
@@ -153,12 +148,3 @@ def repaired_choice(method) -> str:
             expect(got != leak, "the fit has seen the points that judge it: adapt to the first half only.")
         expect(got == right, f"{got} comes out where the second half prefers {right}.")
     return "right: adapt to the first half, judge by the second."
-
-
-def _blame(got, want, mistakes: dict[str, object], tol: float = 1e-9) -> None:
-    """Wrong(sentence) if got equals what a known mistake gives, and that is not the right answer too."""
-    for sentence, mistake in mistakes.items():
-        if np.shape(got) != np.shape(mistake) or np.allclose(mistake, want, atol=2 * tol, rtol=0):
-            continue
-        if np.allclose(np.asarray(got, dtype=float), mistake, atol=tol, rtol=0):
-            raise Wrong(sentence)
