@@ -226,14 +226,17 @@ def mc_off_policy_control(
     runs: int = 1,
     *,
     rng: np.random.Generator,
+    weighted: bool = True,
     limit: int | None = None,
     reward: Reward | None = None,
 ) -> Iterator[np.ndarray]:
     """Q [runs, S, A] of the greedy policy, from the episodes of another one, behaviour [S, A] (S&B §5.7).
 
-    Weighted importance sampling, from the end of each episode back to the last action that is not greedy: so
-    it learns from tails only. `.iterates` yields the live Q after each episode. ValueError where behaviour
-    leaves out an action, and where it may never end, unless there is a `limit`.
+    From the end of each episode, with W the importance ratio of the actions that follow, 0 before the last one
+    that is not greedy. Weighted, Q is the mean Σ WG / Σ W, so it learns from tails only; otherwise ordinary
+    importance sampling, Σ WG / visits, in which a W of 0 counts as a return of 0. `.iterates` yields the live Q
+    after each episode. ValueError where behaviour leaves out an action, and where it may never end, unless
+    there is a `limit`.
     """
     check_extent(None, episodes, runs, limit, rng)
     b = _covering(check_policy(behaviour, mdp), np.ones_like(mdp.R), mdp)
@@ -244,9 +247,10 @@ def mc_off_policy_control(
     for _ in range(episodes):
         G, W = np.zeros(runs), np.ones(runs)
         for n, s, a, r, _, _, _ in reversed(list(walk(world, choose, rng, runs, episodes=1, limit=limit))):
-            n, s, a, r = (x[W[n] > 0] for x in (n, s, a, r))
+            n, s, a, r = (x[W[n] > 0] if weighted else x for x in (n, s, a, r))
             G[n] = r + mdp.gamma * G[n]
-            weight[n, s, a] += W[n]
-            Q[n, s, a] += W[n] / weight[n, s, a] * (G[n] - Q[n, s, a])
+            share = W[n] if weighted else 1.0
+            weight[n, s, a] += share
+            Q[n, s, a] += (W[n] * G[n] - share * Q[n, s, a]) / weight[n, s, a]
             W[n] *= (a == Q[n, s].argmax(axis=1)) / b[s, a]
         yield Q
