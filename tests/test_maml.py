@@ -5,6 +5,7 @@ import re
 import runpy
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -408,6 +409,7 @@ def test_the_sheet_says_what_it_shows_even_when_a_method_diverges():
     figure, says = sheet.put(x, np.sin(x), 0 * x, np.sin(x) + 1, x[:3], np.sin(x[:3]), "MAML, 1 steps")
     assert figure is sheet.figure and "error 1.00" in says and "3 points" in says
     assert "above 999" in sheet.put(x, np.sin(x), 0 * x, np.nan * x, x, x, "MAML, 9 steps")[1]
+    plt.close(sheet.figure)
 
 
 def stored(name: str) -> dict[str, np.ndarray]:
