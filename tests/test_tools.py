@@ -341,6 +341,35 @@ def test_the_course_text_and_notebooks_agree():
     assert build.check(ROOT) == []
 
 
+GLOSSARY = (
+    FRONT
+    + """# Glossary
+
+*What does this word mean?*
+
+For looking up · Runs in ~1 s
+
+| **four** | [00](00_small.ipynb#Summary) |
+|:--|:--|
+
+```{code-cell} ipython3
+print("four")
+```
+"""
+)
+
+
+def test_a_page_without_a_number_is_built_checked_and_absorbed_by_its_name(copy, capsys):
+    text = copy / "chapters/text/glossary.md"
+    text.write_text(GLOSSARY, encoding="utf-8")
+    assert build.main(["glossary"], copy) == 0 and build.check(copy) == []
+    assert not (copy / "chapters/solutions/glossary.ipynb").exists()
+    change(copy, set_source(0, "# Glossary\n\nWhat is this?\n\nRuns in ~1 s"), "chapters/glossary.ipynb")
+    assert build.main(["--check", "glossary"], copy) == 1
+    assert absorb.main(["glossary"], copy) == 0 and "What is this?" in text.read_text(encoding="utf-8")
+    assert build.main(["glossaries"], copy) == 1 and "no text in" in capsys.readouterr().err
+
+
 # Absorbing
 
 

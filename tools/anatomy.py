@@ -12,12 +12,14 @@ from tools.page import Page, calls, code_in, lines_of, prose, text_in, tokens, u
 
 OPENING = ["Why this chapter", "You will be able to", "Warm-up", "Setup"]
 CLOSING = ["Same as the library?", "When it breaks", "Exercises", "Summary", "Sources and next"]
+RUNS_LINE = re.compile(r".*Runs in ~\d+ s")
 TIME_LINE = re.compile(r"Time ~\d+ min · Needs (nothing|\d\d[a-z]?(, \d\d[a-z]?)*) · Runs in ~\d+ s")
 FORBIDDEN = re.compile(r"\b(simply|just|obviously)\b", re.IGNORECASE)
 
 WHY_WORDS, SETUP_LINES, CODE_LINES, CELL_MEDIAN, CELL_MAX = 120, 10, 250, 8, 25
 CODE_WIDTH = 100
 GOALS, TOPICS, EXERCISES, CELLS, WORDS = (3, 5), (3, 5), (4, 6), (40, 70), (2000, 3500)
+REFERENCE_CELLS, REFERENCE_WORDS = 140, 10_000  # pages to look things up in, which nobody reads in one go
 
 
 def outside(count: float, bounds: tuple[int, int]) -> bool:
@@ -35,16 +37,32 @@ def title(page: Page) -> Iterator[str]:
         yield f"has {len(titles)} headings with one `#`: give it one, and let the first cell begin with it"
     elif page.is_numbered and not re.fullmatch(rf"{number} · \S.*{ending}", titles[0]):
         yield f"is titled `{titles[0]}`: call it `{number} · Title{ending}`"
+    elif not page.is_numbered and re.match(r"\d", titles[0]):
+        yield f"is titled `{titles[0]}`: the glossary and the checked claims carry no number"
 
 
-def question_and_time(page: Page) -> Iterator[str]:
+def opening(page: Page) -> tuple[str, str]:
+    """The first two paragraphs, without emphasis and links: the question, and the line below it."""
     blocks = tokens(page.cells[0].source) if page.cells else []
     paragraphs = [b.content for a, b in pairwise(blocks) if a.type == "paragraph_open"]
-    question, time = [*paragraphs, "", ""][:2]
-    if not question.strip("*_ ").endswith("?"):
+    question, line = [re.sub(r"\]\([^)]*\)|[*_\[]", "", text) for text in [*paragraphs, "", ""][:2]]
+    return question.strip(), line
+
+
+def question(page: Page) -> Iterator[str]:
+    if not opening(page)[0].endswith("?"):
         yield "opens without its question: after the title write a paragraph that ends in `?`"
-    if not TIME_LINE.fullmatch(re.sub(r"\]\([^)]*\)|[*_\[]", "", time)):
+
+
+def time_line(page: Page) -> Iterator[str]:
+    if not TIME_LINE.fullmatch(opening(page)[1]):
         yield "lacks, below its question, `Time ~45 min · Needs 01, 03 · Runs in ~20 s` (or `Needs nothing`)"
+
+
+def runs_line(page: Page) -> Iterator[str]:
+    """Nobody reads a glossary from top to bottom, so it says only how long it runs."""
+    if not RUNS_LINE.fullmatch(opening(page)[1]):
+        yield "lacks, below its question, a line that ends in `Runs in ~5 s`"
 
 
 def way_back(page: Page) -> Iterator[str]:
@@ -188,12 +206,13 @@ def cell_median(page: Page) -> Iterator[str]:
 
 
 def upper_budgets(page: Page) -> Iterator[str]:
-    """What binds the pages that may be short."""
-    if len(page.cells) > CELLS[1]:
-        yield f"has {len(page.cells)} cells: keep to {CELLS[1]}"
+    """What binds the pages that may be short, and those to look things up in."""
+    cells, most = (CELLS[1], WORDS[1]) if page.is_numbered else (REFERENCE_CELLS, REFERENCE_WORDS)
+    if len(page.cells) > cells:
+        yield f"has {len(page.cells)} cells: keep to {cells}"
     count = sum(words(unfolded(source)) for _, source in page.markdown)
-    if count > WORDS[1]:
-        yield f"has {count} words: keep to {WORDS[1]}"
+    if count > most:
+        yield f"has {count} words: keep to {most}"
 
 
 def line_width(page: Page) -> Iterator[str]:

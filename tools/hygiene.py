@@ -59,7 +59,8 @@ def problems(notebook: nbformat.NotebookNode, path: Path, *, executed: bool = Tr
 
 def rules(page: Page, executed: bool) -> list:
     kind = [anatomy.way_back] if page.is_solution else LESSON if page.is_lesson else [anatomy.upper_budgets]
-    opening = [anatomy.question_and_time] if page.is_numbered and not page.is_solution else []
+    below = anatomy.time_line if page.is_numbered else anatomy.runs_line
+    opening = [] if page.is_solution else [anatomy.question, below]
     return CODE_AND_PROSE + opening + kind + (EXECUTED if executed else [])
 
 
