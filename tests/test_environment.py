@@ -22,7 +22,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge has another name than PyPI
 NOT_IMPORTED = {"jupyterlab", "nbval", "ruff"}  # programs and plug-ins
 LATER = {"torch", "tqdm"}  # imported from chapter 10 on
-PARTS = {"ipython": "ipywidgets", "traitlets": "ipywidgets", "cycler": "matplotlib", "pillow": "matplotlib"}
+PARTS = {
+    "ipython": "ipywidgets",
+    "traitlets": "ipywidgets",
+    "cycler": "matplotlib",
+    "pillow": "matplotlib",
+    "jupyter-core": "jupyterlab",
+}
 
 
 class Environment(NamedTuple):
@@ -39,7 +45,9 @@ class Environment(NamedTuple):
 def disagreements(env: Environment) -> Iterator[str]:
     project = tomllib.loads(env.pyproject)
     needed = requirements(project["project"]["dependencies"])
-    for_tests = requirements(project["project"]["optional-dependencies"]["test"])
+    extras = project["project"]["optional-dependencies"]
+    for_tests = requirements(extras["test"])
+    for_tools = requirements([line for name in extras if name != "test" for line in extras[name]])
     pins, spoilt = read_pins(env.constraints)
     yield from spoilt
     yield from (f"constraints.txt pins {name}" for name in ("pip", "course-lib") if name in pins)
@@ -53,11 +61,13 @@ def disagreements(env: Environment) -> Iterator[str]:
             yield f"constraints.txt does not pin {name}"
         if (requirement.marker is None or requirement.marker.evaluate()) and name not in env.installed:
             yield f"{name} is not installed"
+    for name in sorted(for_tools.keys() - pins.keys()):
+        yield f"constraints.txt does not pin {name}"
     for name in sorted(pins.keys() & env.installed.keys()):
         if env.installed[name].split("+")[0] != pins[name]:
             yield f"{name} {env.installed[name]} is installed, constraints.txt has {pins[name]}"
     yield from conda_disagreements(env.conda, {name: pins.get(name) for name in needed})
-    yield from import_disagreements(env, set(needed), set(for_tests))
+    yield from import_disagreements(env, set(needed), set(for_tests), set(for_tools))
 
 
 def requirements(lines: list[str]) -> dict[str, Requirement]:
@@ -92,11 +102,13 @@ def conda_disagreements(text: str, wanted: dict[str, str]) -> Iterator[str]:
             yield f"environment.yml has {name} {versions.get(name)}, the others {wanted.get(name)}"
 
 
-def import_disagreements(env: Environment, needed: set[str], for_tests: set[str]) -> Iterator[str]:
+def import_disagreements(
+    env: Environment, needed: set[str], for_tests: set[str], for_tools: set[str]
+) -> Iterator[str]:
     needed = needed | {part for part, whole in PARTS.items() if whole in needed}
     for name in sorted(env.library_imports - needed):
         yield f"course_lib imports {name}, which pyproject.toml does not name"
-    for name in sorted(env.other_imports - needed - for_tests):
+    for name in sorted(env.other_imports - needed - for_tests - for_tools):
         yield f"tools, tests or chapters import {name}, which pyproject.toml does not name"
     used = env.library_imports | env.other_imports | NOT_IMPORTED | LATER
     for name in sorted((needed | for_tests) - used - set(PARTS)):
