@@ -370,12 +370,12 @@ def test_ordinary_off_policy_control_is_the_sum_of_weighed_returns_over_the_visi
         Q, returns = np.zeros((5, 2)), {}
         for _ in range(60):  # the definition: every weighed return is kept, those of weight 0 too
             ((states, actions, rewards),) = play(mdp, b, 1, rng=twins[1]).games()
+            W = 1.0  # the ratio of the actions after this one
             for t in reversed(range(len(states))):
                 s, a, G = states[t], actions[t], sum(mdp.gamma**k * r for k, r in enumerate(rewards[t:]))
-                W = W * (actions[t + 1] == greedy_after) * 2 if t + 1 < len(states) else 1.0
                 returns.setdefault((s, a), []).append(W * G)
                 Q[s, a] = np.mean(returns[s, a])
-                greedy_after = Q[s].argmax()
+                W *= 2 * (a == Q[s].argmax())
         assert np.allclose(learned, Q, atol=1e-12)
 
 

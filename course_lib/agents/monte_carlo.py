@@ -232,11 +232,11 @@ def mc_off_policy_control(
 ) -> Iterator[np.ndarray]:
     """Q [runs, S, A] of the greedy policy, from the episodes of another one, behaviour [S, A] (S&B §5.7).
 
-    From the end of each episode, with W the importance ratio of the actions that follow, 0 before the last one
-    that is not greedy. Weighted, Q is the mean Σ WG / Σ W, so it learns from tails only; otherwise ordinary
-    importance sampling, Σ WG / visits, in which a W of 0 counts as a return of 0. `.iterates` yields the live Q
-    after each episode. ValueError where behaviour leaves out an action, and where it may never end, unless
-    there is a `limit`.
+    From the end of each episode, with W the importance ratio of the actions that follow, 0 before the last
+    one that is not greedy. Weighted, Q is the mean Σ WG / Σ W, so it learns from tails only; otherwise
+    ordinary importance sampling, Σ WG / visits, in which a W of 0 counts as a return of 0. `.iterates` yields
+    the live Q after each episode. ValueError where behaviour leaves out an action, and where it may never
+    end, unless there is a `limit`.
     """
     check_extent(None, episodes, runs, limit, rng)
     b = _covering(check_policy(behaviour, mdp), np.ones_like(mdp.R), mdp)
