@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from course_lib.agents.planning import greedy, value_iteration
-from course_lib.show import boards, figures, style, widgets
-from course_lib.show.paper import EM
+from course_lib.show import approximations, boards, figures, style, widgets
+from course_lib.show.paper import EM, alt_of
 from course_lib.worlds.grids import STEPS, gridworld
 
 MAP = """
@@ -597,3 +597,13 @@ def test_a_sentence_without_a_number_is_refused(alt):
     with pytest.raises(ValueError, match="holds no number"):
         figures.show(figure, alt)
     plt.close(figure)
+
+
+def test_learning_curves_name_steps_and_not_the_numbers_of_points():
+    grown = approximations.largest(np.geomspace(10, 1e7, 61), "all three", 0.99)
+    assert "(update 0 to 600)" in alt_of(grown) and ">600<" in grown
+    learned = approximations.learning(np.array([np.linspace(20, 200, 20), np.full(20, 9.0)]), 1, 250)
+    assert "(thousand steps 2 to 40)" in alt_of(learned)
+    inputs = np.linspace(-3, 3, 41)
+    fitted = approximations.fit((np.tanh(inputs), np.sin(inputs)), 30, 0.01)
+    assert "(input x -3 to 3)" in alt_of(fitted) and ">1.5<" in fitted

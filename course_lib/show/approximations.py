@@ -14,11 +14,12 @@ WIDE = 560
 
 
 def fit(frame: Sequence[np.ndarray], step: int, alpha: float) -> str:
-    """A function's outputs [X] after some descent steps beside those it should give."""
+    """A function's outputs [X] at inputs from −3 to 3, after some descent steps, beside the right ones."""
     outputs, truth = map(np.asarray, frame)
     title = f"{step} steps, α = {alpha}: loss {((outputs - truth) ** 2).mean():.3f}"
     lines = {"network": outputs, "sine": truth}
-    return curve(lines, title=title, xlabel="input number", limits=(-1.5, 1.5), width=WIDE)
+    ticks = _every(1.5, np.linspace(-3, 3, len(outputs)))
+    return curve(lines, title=title, xlabel="input x", limits=(-1.5, 1.5), width=WIDE, ticks=ticks)
 
 
 def shared(guess: np.ndarray, truth: np.ndarray, title: str) -> str:
@@ -43,14 +44,22 @@ def to_go(frame: Sequence[np.ndarray], episode: int) -> str:
 def largest(sizes: np.ndarray, method: str, gamma: float) -> str:
     """The largest weight of a learner at every tenth step, on a logarithmic axis."""
     title = f"{method}, γ = {gamma}: largest weight {sizes[-1]:.3g}"
-    look = dict(log=True, limits=(0.1, 1e3), xlabel="steps / 10", width=WIDE)
+    ticks = _every(100, 10 * np.arange(len(sizes)))
+    look = dict(log=True, limits=(0.1, 1e3), xlabel="update", width=WIDE, ticks=ticks)
     return curve({method: sizes}, title=title, **look)
 
 
 def learning(frame: np.ndarray, period: int, memory: int) -> str:
-    """A learning curve with its band: the means and the half widths, [2, time]."""
+    """A learning curve with its band, a point every 2,000 steps: the means and the half widths, [2, time]."""
     mean, half = frame
     title = f"period {period}, memory {memory}: at the end {mean[-1]:.0f} ± {half[-1]:.0f}"
     lines = {"mean": mean, "lower end": mean - half, "upper end": mean + half}
-    look = dict(limits=(0, 220), xlabel="time, in 2,000 steps", ylabel="return", width=WIDE)
+    ticks = _every(10, 2 * np.arange(1, len(mean) + 1))
+    look = dict(limits=(0, 220), xlabel="thousand steps", ylabel="return", width=WIDE, ticks=ticks)
     return curve(lines, title=title, **look)
+
+
+def _every(unit: float, values: np.ndarray) -> list[str]:
+    """Names of values along a horizontal axis: of the first one, and of the multiples of a unit."""
+    whole = np.isclose(values / unit, np.round(values / unit))
+    return [f"{x:g}" if ok or k == 0 else "" for k, (x, ok) in enumerate(zip(values, whole, strict=True))]
