@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -46,7 +47,11 @@ sys.exit("half-1 counts as installed" if os.path.isdir(half) else os.environ.get
     "pip-1.dist-info/INSTALLER": "pip\n",
     "jupyterlab/__main__.py": NOTE + "sys.exit(7)",
     "ruff/__main__.py": NOTE + "sys.exit(os.environ.get('RUFF') == sys.argv[1])",
-    "pytest/__main__.py": NOTE + "print('3 passed in 0.01s'); sys.exit(int(os.environ.get('PYTEST', 0)))",
+    "pytest/__main__.py": NOTE
+    + """
+print('3 passed in 0.01s: ' + ' '.join(sys.argv[1:]))
+sys.exit(os.environ.get('PYTEST') in ('all', *sys.argv[1:]))
+""",
 }
 # Stands before the standard library's venv, which takes seconds.
 FAST_VENV = """
@@ -389,12 +394,28 @@ def test_test_runs_everything_and_shows_pytest_s_closing_line(tree):
 
 @pytest.mark.parametrize(
     "env, failed",
-    [({"RUFF": "check"}, "ruff check"), ({"RUFF": "format"}, "ruff format"), ({"PYTEST": "1"}, "pytest")],
+    [
+        ({"RUFF": "check"}, "ruff check"),
+        ({"RUFF": "format"}, "ruff format"),
+        ({"PYTEST": "tests"}, "pytest"),
+        ({"PYTEST": "chapters"}, "pytest"),
+    ],
 )
 def test_one_failure_fails_and_the_others_still_run(tree, env, failed):
     code, output = tree.run("test", **env)
     assert code == 1 and output.strip().endswith(f"== FAILED: {failed}")
-    assert "3 passed in 0.01s" in output
+    assert len(tree.calls("ruff")) == len(tree.calls("pytest")) == 2
+    assert output.count("3 passed in 0.01s") == 2, "what the second lane says is shown too"
+
+
+def test_the_two_lanes_together_are_the_whole_suite():
+    """What one leaves out the other runs: the files of tests/, once each, and the notebooks."""
+    script = runpy.run_path(str(REPOSITORY / "course.py"))
+    (tests, *ignored), (chapters, *also) = script["LANES"]
+    assert (tests, chapters) == ("tests", "chapters")
+    assert ignored == ["--ignore=" + path for path in also] and all(
+        (REPOSITORY / path).is_file() for path in also
+    )
 
 
 # The real thing
