@@ -33,8 +33,11 @@ LAB_SETTINGS = ("deploy/lab/overrides.json", "deploy/lab/page_config.json")  # n
 LAB = ("-P", "-m", "jupyterlab", "--ServerApp.jpserver_extensions=jupyterlab_jupytext=False")
 PIP_IS_WHOLE = "import pip._internal.cli.main, importlib.metadata as m; m.files('pip')[0]"
 DISK_GB = 2.5
-# pytest runs in two processes, which take about equally long: all tests but one file, and what replays notebooks.
-LANES = (["tests", "--ignore=tests/test_rerun.py"], ["chapters", "tests/test_rerun.py"])
+# pytest runs in two processes that take about equally long.
+LANES = (
+    ["tests", "chapters/solutions", "--ignore=tests/test_rerun.py"],
+    ["chapters", "tests/test_rerun.py", "--ignore=chapters/solutions"],
+)
 AGAIN = ", and type the same command again: it goes on where it stopped."
 REASONS = {  # the words of pip: our sentence; the first that fits counts
     r"No space left|Errno 28|not enough space|Disk quota": "the disk is full. Free 2.5 GB (8 GB on Linux with"
@@ -202,32 +205,32 @@ def start(arguments, out=None):
     return subprocess.Popen(command, cwd=str(ROOT), env=environment(), stdout=out, stderr=out)
 
 
-def run_lanes(lanes):
-    """Side by side; the first writes to the screen, the others to a file that is shown when they end."""
-    with contextlib.ExitStack() as files:
-        outputs = [None] + [files.enter_context(tempfile.TemporaryFile()) for _ in lanes[1:]]
-        running = [start(["pytest", *lane], out) for lane, out in zip(lanes, outputs)]
-        for process, lane, out in zip(running, lanes, outputs):
-            yield process.wait()
-            if out:
-                out.seek(0)
-                print(
-                    "== pytest %s\n%s" % (" ".join(lane), out.read().decode("utf-8", "replace")), flush=True
-                )
+def run_pytest(options):
+    """In two processes, the second of which is shown when it has ended; your own options make one of it."""
+    if options:
+        return start(["pytest", *options]).wait()
+    with tempfile.TemporaryFile() as words:
+        first, second = start(["pytest", *LANES[0]]), start(["pytest", *LANES[1]], words)
+        codes = first.wait(), second.wait()
+        words.seek(0)
+        print(words.read().decode("utf-8", "replace"), flush=True)
+    return any(codes)
 
 
 def run_checks(options):
-    """All of them run, whichever fails; your own options for pytest make one lane of it."""
-    checks = {"ruff check": ["."], "ruff format": ["--check", "."]}
-    lanes = [options] if options else LANES
+    """All three run, whichever fails; pytest finds tests/ and replays the notebooks (see pyproject.toml)."""
+    checks = {
+        "ruff check": lambda: start(["ruff", "check", "."]).wait(),
+        "ruff format": lambda: start(["ruff", "format", "--check", "."]).wait(),
+        "pytest": lambda: run_pytest(options),
+    }
     failed = []
     signal.signal(signal.SIGINT, lambda *_: None)  # pytest ends by itself, with its summary
-    for name, arguments in checks.items():
+    for name, check in checks.items():
         print("== " + name, flush=True)
-        failed += [name] if start([*name.split(), *arguments]).wait() else []
-    print("== " + " and ".join("pytest " + " ".join(lane) for lane in lanes), flush=True)
-    failed += ["pytest"] if any(list(run_lanes(lanes))) else []
-    print("== FAILED: " + ", ".join(failed) if failed else "== all passed: ruff check, ruff format, pytest")
+        if check():
+            failed.append(name)
+    print("== FAILED: " + ", ".join(failed) if failed else "== all passed: " + ", ".join(checks))
     return 1 if failed else 0
 
 
