@@ -27,18 +27,17 @@ def load_or_run(
     that is interrupted leaves no half file. `fn` shows its own progress bar.
     """
     path = Path(path)
-    results, trouble = _load(path, seed)
+    results, trouble = load(path, seed)
     if not trouble:
         return results
     print(f"{path.name}: {trouble}; running {fn.__name__} now.")
     results = {name: np.asarray(x) for name, x in fn(seed=seed).items()}
-    _check_plain(results, fn.__name__)
-    _save(path, results, seed)
+    store(path, results, seed)
     return results
 
 
-def _load(path: Path, seed: int) -> tuple[dict[str, np.ndarray], str]:
-    """The stored arrays, and '' or why they cannot be used."""
+def load(path: Path, seed: int) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays stored in `path` with this seed, and '' or why they cannot be used."""
     if not path.exists():
         return {}, "there is no stored result"
     try:
@@ -56,7 +55,9 @@ def _load(path: Path, seed: int) -> tuple[dict[str, np.ndarray], str]:
     return results, ""
 
 
-def _save(path: Path, results: dict[str, np.ndarray], seed: int) -> None:
+def store(path: Path, results: dict[str, np.ndarray], seed: int) -> None:
+    """Store arrays for `load`, in one step. ValueError unless they are plain numbers or text."""
+    _check_plain(results)
     about = json.dumps({"format": FORMAT, "seed": seed, "checksums": _checksums(results)})
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
@@ -69,10 +70,10 @@ def _save(path: Path, results: dict[str, np.ndarray], seed: int) -> None:
         raise
 
 
-def _check_plain(results: dict[str, np.ndarray], who: str) -> None:
+def _check_plain(results: dict[str, np.ndarray]) -> None:
     for name, x in results.items():
         if x.dtype == object or name == "about":
-            raise ValueError(f"{who} returns {name!r} of type {x.dtype}: return arrays of numbers or text.")
+            raise ValueError(f"{name!r} is of type {x.dtype}: return arrays of numbers or text.")
 
 
 def _checksums(results: dict[str, np.ndarray]) -> dict[str, str]:

@@ -19,6 +19,7 @@ MAY_IMPORT = {  # besides itself; `checks` may import everything, and nothing ma
     "oracles": ("worlds", "agents.planning", "repro"),
     "show": (),
     "repro": (),
+    "sweeps": ("repro",),
     "checks": (*ROOMS, "repro"),
 }
 NEED_TORCH = re.compile(
@@ -26,7 +27,7 @@ NEED_TORCH = re.compile(
     r"|worlds\.(tasks|torch_\w+)|checks\.ch[12]\d\w*"
 )
 # The guide was 3,000 lines: Part I alone, with its oracles and the search over many trees, takes 4,000.
-LIBRARY_LINES, FUNCTION_LINES = 9000, 40
+LIBRARY_LINES, FUNCTION_LINES = 10500, 40
 
 
 def modules(root: Path) -> dict[str, ast.Module]:
