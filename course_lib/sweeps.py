@@ -1,4 +1,4 @@
-"""Many independent runs, on one machine or a cluster: stored one by one, resumed, the same numbers everywhere."""
+"""Many independent runs, on one machine or a cluster: stored one by one, resumed, everywhere the same."""
 
 import contextlib
 import hashlib
@@ -43,9 +43,10 @@ def sweep(
     """fn(**run) of every run, in their order (None where it failed), and the failures.
 
     Each result is stored in `folder` as soon as its run ends, in one step and with a checksum, and is never
-    computed twice: a sweep that was stopped goes on where it was. Names hold a digest of all of a run's values,
-    so that a changed setting is another run. A run that raises is reported with its values, stops no other one,
-    and is tried again by the next call. If workers die, what they left is given out again, up to `tries` times.
+    computed twice: a sweep that was stopped goes on where it was. Names hold a digest of all of a run's
+    values, so that a changed setting is another run. A run that raises is reported with its values, stops no
+    other one, and is tried again by the next call. If workers die, what they left is given out again, up to
+    `tries` times.
 
     on        "processes" on this machine, or "dask" or "ray": the cluster at `address`, or, without one, a
               cluster of `workers` processes here. The folder must be one that all workers see.
@@ -154,4 +155,3 @@ def _progress(runs: Sequence[Run], folder: Path, show: bool) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
-

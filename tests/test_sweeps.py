@@ -26,7 +26,7 @@ def direct():
 
 
 def equal(results, want):
-    return len(results) == len(want) and all(np.array_equal(x["path"], y) for x, y in zip(results, want))
+    return all(np.array_equal(x["path"], y) for x, y in zip(results, want, strict=True))
 
 
 def counted(folder):
