@@ -1,8 +1,58 @@
-"""What every test leaves behind: no open figure, which the next one would find."""
+"""What every test leaves behind (no open figure), and other seeds for all of them at once (`--reseed 7`)."""
 
 import sys
 
+import numpy as np
 import pytest
+
+REASON = "its outcome belongs to its seed: {}"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--reseed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="draw other random numbers from every seed, in the N-th way (0: as written)",
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "one_seed(reason): holds for the seed as written, skipped by --reseed")
+    if number := config.getoption("--reseed"):
+        reseed(number)
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--reseed"):
+        for item in items:
+            if marker := item.get_closest_marker("one_seed"):
+                item.add_marker(pytest.mark.skip(reason=REASON.format(*marker.args)))
+
+
+def reseed(number: int) -> None:
+    """From now on, the generators of NumPy and PyTorch that are given a seed take another one."""
+    default_rng = np.random.default_rng
+
+    def other_rng(seed=None):
+        if seed is None or isinstance(seed, np.random.Generator | np.random.BitGenerator):
+            return default_rng(seed)
+        spawned = np.random.SeedSequence if isinstance(seed, np.random.SeedSequence) else None
+        words = seed.generate_state(4).tolist() if spawned else np.atleast_1d(seed).tolist()
+        return default_rng([*words, number])
+
+    np.random.default_rng = other_rng
+    try:
+        import torch
+    except ImportError:
+        return
+
+    class Generator(torch.Generator):
+        def manual_seed(self, seed):
+            return super().manual_seed(1_000_003 * number + seed)
+
+    torch.Generator = Generator
 
 
 @pytest.fixture(autouse=True)

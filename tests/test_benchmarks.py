@@ -1,9 +1,14 @@
 """The benchmark scripts run: their small cases, without peers."""
 
+import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+
+import nbformat
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,3 +47,42 @@ def test_the_search_benchmark_plays_without_peers():
     assert head.count("|") == rule.count("|") == 7
     assert [cells(row)[0] for row in rows] == ["mcts`, one tree", "mcts_many`, 64 trees"]
     assert float(cells(rows[0])[3].rstrip("%")) > 90  # of all positions, with 50 simulations
+
+
+@pytest.fixture(scope="module")
+def portability():
+    return runpy.run_path(str(ROOT / "benchmarks" / "portability.py"))
+
+
+def test_each_condition_of_the_portability_run_reaches_numpy_openblas_and_torch(portability):
+    """Else a row of its table would say that an output holds on a machine that was never imitated."""
+    code = (
+        "import numpy, torch, json, os; from numpy._core._multiarray_umath import __cpu_features__ as f;"
+        "print(json.dumps([f['X86_V3'], torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]))"
+    )
+
+    def seen(name: str) -> list:
+        variables = os.environ | portability["CONDITIONS"][name] | {"OPENBLAS_VERBOSE": "2"}
+        run = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
+        return [*json.loads(run.stdout.strip().splitlines()[-1]), "Nehalem" in run.stderr + run.stdout]
+
+    assert seen("an old machine")[:2] == [False, "DEFAULT"] and seen("an old machine")[3]
+    assert seen("threads: one")[2] == 1 and not seen("threads: one")[3]
+
+
+def test_the_portability_run_reports_an_output_that_does_not_hold(portability, tmp_path):
+    three = nbformat.v4.new_output("stream", text="3\n")
+    cell = nbformat.v4.new_code_cell("print(1 + 1)", execution_count=1, outputs=[three])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "wrong.ipynb")
+    outcome = portability["replay"](Path(sys.executable), {}, [tmp_path / "wrong.ipynb"])
+    assert outcome.cells == 1 and len(outcome.failed) == 1 and "mismatch" in outcome.failed[0]
+    assert "| as it is | 1 | 1 |" in portability["table"]({"as it is": outcome})
+
+
+def test_the_portability_run_covers_every_notebook_and_refuses_what_is_none(portability):
+    assert {path.name for path in portability["notebooks"]([])} == {
+        p.name for p in ROOT.glob("chapters/*.ipynb")
+    }
+    assert all(path.name.startswith("0") for path in portability["notebooks"]([], torch=False))
+    with pytest.raises(SystemExit, match="77"):
+        portability["notebooks"](["77"])
