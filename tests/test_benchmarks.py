@@ -1,5 +1,6 @@
 """The benchmark scripts run: their small cases, without peers."""
 
+import importlib
 import json
 import os
 import runpy
@@ -86,3 +87,31 @@ def test_the_portability_run_covers_every_notebook_and_refuses_what_is_none(port
     assert all(path.name.startswith("0") for path in portability["notebooks"]([], torch=False))
     with pytest.raises(SystemExit, match="77"):
         portability["notebooks"](["77"])
+
+
+def test_the_page_keeps_the_tables_that_were_not_made_again(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    page = importlib.import_module("page")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
+    page.write(
+        {name: f"## {page.SCRIPTS[name]}\n\n`benchmarks/{name}.py`\n\n| 1 |\n" for name in ("meta", "deep")}
+    )
+    page.write({"deep": f"## {page.SCRIPTS['deep']}\n\n`benchmarks/deep.py`\n\n| 2 |\n"})
+    found = page.sections(page.PAGE.read_text("utf-8"))
+    assert list(found) == ["deep", "meta"] and "| 2 |" in found["deep"] and "| 1 |" in found["meta"]
+
+
+def test_every_benchmark_beside_peers_is_on_the_page_and_exists(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    page = importlib.import_module("page")
+    assert [name for name in page.SCRIPTS if not (ROOT / "benchmarks" / f"{name}.py").is_file()] == []
+    assert set(page.QUICK) <= set(page.SCRIPTS)
+
+
+def test_a_benchmark_that_fails_says_so_on_the_page(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    page = importlib.import_module("page")
+    monkeypatch.setattr(page, "HERE", tmp_path)
+    (tmp_path / "deep.py").write_text("print('| a |'); raise SystemExit('the goal is missed')")
+    section = page.run("deep", quick=False)
+    assert "| a |" in section and "**It ended with 1: the goal is missed**" in section
