@@ -3,8 +3,8 @@
     python3 course.py mutants planning             200 mutants of one room; prints the score and the survivors
     python3 course.py mutants planning --sample 50
 
-mutmut makes the mutants: one operator, number, name or argument changed in each. A sample with a fixed seed is
-run against the tests of the room, in a copy of the repository. Messages of errors are left alone: their
+mutmut makes the mutants: one operator, number, name or argument changed in each. A sample with a fixed seed
+is run against the tests of the room, in a copy of the repository. Messages of errors are left alone: their
 exact words are no behaviour. What no test noticed is printed with its line: write the test, or know why there
 is none.
 """
