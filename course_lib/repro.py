@@ -64,6 +64,7 @@ def store(path: Path, results: dict[str, np.ndarray], seed: int) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez_compressed(file, about=about, **results)
+        os.chmod(temporary, 0o644)  # a temporary file is its owner's alone; results are for everyone to read
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

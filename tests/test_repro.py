@@ -1,5 +1,7 @@
 """Stored results: given back as they were made, and never trusted when something does not match."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,12 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         load_or_run(path, make, seed=4)
     assert path.read_bytes() == old and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_stored_file_may_be_read_by_others(tmp_path):
+    load_or_run(tmp_path / "x.npz", lambda seed: {"x": np.ones(2)}, seed=0)
+    assert (tmp_path / "x.npz").stat().st_mode & 0o777 == 0o644
 
 
 def test_objects_are_refused(tmp_path):
