@@ -1,17 +1,25 @@
 """The belief model against exact sums, the learned belief against the exact filter, and both agents."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from course_lib.agents import networks
 from course_lib.agents.training import train
-from course_lib.meta import context
+from course_lib.meta import context, context_runs
 from course_lib.meta.context import Recipe
-from course_lib.oracles.hidden_goal import HiddenGoal, bayes_optimal, belief_filter
-from course_lib.worlds.tasks import grid_goal_tasks
+from course_lib.oracles import hidden_point
+from course_lib.oracles.hidden_goal import HiddenGoal, bayes_optimal, belief_filter, known_goal_rewards
+from course_lib.repro import load
+from course_lib.show import beliefs
+from course_lib.worlds.tasks import grid_goal_tasks, point_tasks
 
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 GRID, EYE = HiddenGoal(), torch.eye(25)
+DATA = Path(__file__).parent.parent / "chapters" / "data"
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -126,8 +134,6 @@ def test_bayes_rule_is_one_of_the_encoders():
     model = bayes_model(0.2)
     got = context.beliefs(model, EYE[torch.from_numpy(cells.T)], torch.from_numpy(rewards.T).float()).exp()
     np.testing.assert_allclose(got.transpose(0, 1).numpy(), exact, atol=1e-4)
-    maps = context.belief_map(model, got.log(), EYE[list(GRID.goals)], -0.1, 1.0)
-    np.testing.assert_allclose(maps.transpose(0, 1).numpy(), exact, atol=1e-4)
 
 
 def test_the_order_of_the_steps_does_not_matter():
@@ -219,7 +225,7 @@ def test_tables_and_wanderers():
 def test_the_believer_learns_to_search_and_to_return():
     """A 3 × 3 grid with 4 goals, where the best possible is known from the oracle's tests."""
     tasks = grid_goal_tasks(None, split=None, side=3, episode=6)
-    recipe = Recipe(60, net=(32,), each=8)
+    recipe = Recipe(60, net=(32,), each=4)
     state = train(*context.learner(lambda k: tasks, recipe, "believer", 0), 60, show=False)
     lives = context.lifetimes(
         context.believing(state["params"], state["Q"]), state["model"], tasks, 2, seeded(0)
@@ -250,3 +256,206 @@ def test_a_killed_training_ends_with_the_same_bits(kind, tmp_path):
     assert again["scores"] == whole["scores"] and again["errors"] == whole["errors"]
     for part in ("model", "Q", "params"):
         assert all(torch.equal(again[part][k], whole[part][k]) for k in whole[part])
+
+
+def test_luck_is_averaged_over_the_tasks_that_look_the_same():
+    paid = [[0, 0, 0], [0, 1, 0], [0, 0, 2], [0, 0, 0]]  # [T, tasks]
+    x = [[3.0, 0, 0], [0, 3, 0], [2, 5, 4], [1, 2, 3]]
+    same = context.same_so_far(torch.tensor(paid).float()[..., None])
+    got = context.over_tasks(torch.tensor(x)[..., None], same)[..., 0]
+    # before steps 0 and 1 all look the same; before 2, the second task has paid; before 3, the third too
+    assert got.tolist() == [[1, 1, 1], [1, 1, 1], [3, 5, 3], [1, 2, 3]]
+
+
+@pytest.mark.parametrize("kind", ["grid", "plane"])
+def test_lives_that_share_their_luck_do_the_same_until_a_reward_tells_them_apart(kind):
+    plane = context.compass(point_tasks(12, "train", 0, horizon=15, sparse=True))
+    tasks = grid_goal_tasks(None, split=None) if kind == "grid" else plane
+    model, Q = tables(tasks)
+    params = context.begin(tasks, Recipe(1), 0)["params"]
+    choose = context.believing(params, Q, seeded(1), together=True)
+    lives = context.lifetimes(choose, model, tasks, 2, seeded(2), 5)
+    for name, x in (("actions", lives.actions), ("places", lives.after.argmax(-1))):
+        spread = context.over_tasks(x.double(), context.same_so_far(lives.rewards)) - x
+        assert spread.abs().max() < 1e-9, name
+    assert (lives.actions != lives.actions[:, :1]).any()  # and then they part
+
+
+def test_one_task_stands_for_all_that_look_the_same(monkeypatch):
+    """The gradient of PPO on one row for each group is that on all rows, with averaged advantages."""
+    tasks, recipe = grid_goal_tasks(None, split=None), Recipe(1, net=(8,), entropy=0.1)
+    _, Q = context_runs.inference(tasks, 0)
+    model = bayes_model(0.3)
+    params = context.begin(tasks, recipe, 0)["params"]
+    choose = context.believing(params, Q, seeded(1), together=True)
+    lives = context.lifetimes(choose, model, tasks, 2, seeded(2), 3)
+    found = {}
+
+    def look(params, memory, loss_of, passes, rate):
+        wanted = networks.require_grad(params)
+        found["short"] = networks.gradients(loss_of(wanted), wanted)
+        return params, memory, 0.0
+
+    monkeypatch.setattr(context, "climb", look)
+    context.improve_policy(params, Q, {}, lives, recipe, 1.0)
+    wanted = networks.require_grad(params)
+    told = context.advice(Q, lives.obs, lives.log_q)
+    log_pi, value = context.heads(wanted, lives.obs, lives.log_q, lives.clock, told)
+    taken = log_pi.gather(-1, lives.actions[..., None])[..., 0]
+    adv = context.advantages(value.detach() * 30, lives.rewards, recipe.gamma, recipe.lam)
+    target = adv / 30 + value.detach()
+    adv = context.over_tasks(adv, context.same_so_far(lives.rewards))
+    adv = (adv - adv.mean()) / adv.std()
+    entropy = -(log_pi.exp() * log_pi).sum(-1)
+    loss = -(taken * adv).mean() + 0.5 * (value - target).pow(2).mean() - 0.1 * entropy.mean()
+    for name, g in networks.gradients(loss, wanted).items():
+        torch.testing.assert_close(found["short"][name], g, atol=1e-6, rtol=1e-3)
+
+
+def tables(tasks) -> tuple[dict, dict]:
+    """The true rewards of every place in every task, and some Q-values."""
+    pays, seen = torch.zeros(tasks.obs_size, len(tasks)), context.wander(tasks, 0, 30)
+    where = seen.after.argmax(-1)
+    for task in range(len(tasks)):
+        pays[where[:, task], task] = seen.rewards[:, task]
+    Q = torch.randn(len(tasks), tasks.obs_size, tasks.n_actions, generator=seeded(0))
+    return context.from_tables(pays, Q, 0.1)
+
+
+# The plane
+
+
+def test_a_compass_walks_on_its_places_and_pays_what_the_world_pays():
+    tasks = context.compass(point_tasks(3, "train", 0, horizon=15, sparse=True))
+    state, where, generator = tasks.start(4), tasks.places(), seeded(0)
+    assert where.shape == (225, 2)
+    for _ in range(40):
+        action = torch.randint(9, (3, 4), generator=generator)
+        before, (state, reward, _) = state, tasks.step(state, action)
+        move = torch.stack([action // 3 - 1, action % 3 - 1], -1) * 0.1
+        torch.testing.assert_close(state, (before + move).clamp(-0.7, 0.7), atol=1e-6, rtol=0)
+        torch.testing.assert_close(where[tasks.observe(state).argmax(-1)], state, atol=1e-5, rtol=0)
+        paid = hidden_point.reward(state.double().numpy(), tasks.goal.double().numpy()[:, None])
+        np.testing.assert_allclose(reward.numpy(), paid, atol=1e-5)
+    stays, _, _ = tasks.step(state, torch.full((3, 4), 4))
+    torch.testing.assert_close(stays, state)
+
+
+def test_the_belief_in_the_plane_is_calibrated():
+    """Goals from the lattice, rewards with the assumed noise: the true goal has the mean belief Σ b²."""
+    rng, runs, T = np.random.default_rng(0), 400, 8
+    true = rng.integers(len(hidden_point.LATTICE), size=runs)
+    places = 0.1 * rng.integers(-1, 2, size=(runs, T, 2)).cumsum(axis=1)
+    rewards = hidden_point.reward(places, hidden_point.LATTICE[true][:, None])
+    noisy = rewards + hidden_point.FINE * rng.normal(size=rewards.shape)
+    b = hidden_point.belief_filter(places, noisy)
+    np.testing.assert_allclose(b.sum(-1), 1, atol=1e-9)
+    np.testing.assert_allclose(b[:, 0], 1 / 2500)
+    gap = (b[np.arange(runs), :, true] - (b**2).sum(-1))[:, 1:]
+    error = gap.std(axis=0) / runs**0.5
+    assert (np.abs(gap.mean(axis=0)) < 5.4 * error).all()  # false alarm 5e-7 over 8 looks
+    unpaid = rewards[:, 0] == 0
+    near = np.linalg.norm(hidden_point.LATTICE - places[:, :1], axis=-1) < 0.15
+    quiet = hidden_point.belief_filter(places[:, :1], rewards[:, :1])
+    assert quiet[unpaid, 1][near[unpaid]].max() < 1e-12  # no reward strikes out a disc
+
+
+def test_who_is_told_the_goal_earns_more_than_any_guesser_and_a_guesser_learns():
+    goals = point_tasks(150, "train", 1, sparse=True).goal.double().numpy()
+    told = hidden_point.known_goal_rewards(goals, 15)
+    for hold in (True, False):
+        earned = hidden_point.posterior_sampling(goals, 15, 3, np.random.default_rng(0), hold)
+        assert (earned <= told + 0.5).all()  # the lattice's walker may stop at the second-best place
+        assert (np.diff(earned.mean(axis=1)) > 1).all()
+    with pytest.raises(ValueError, match=r"give \[\.\.\., T, 2\]"):
+        hidden_point.belief_filter(np.zeros((3, 2)), np.zeros(2))
+
+
+def test_q_from_tables_is_looked_up_and_kept():
+    tasks = grid_goal_tasks(None, split=None)
+    _, Q = tables(tasks)
+    log_q = torch.log_softmax(torch.randn(25, 21, generator=seeded(5)), -1)
+    slow = {name: x for name, x in Q.items() if name != "share"}
+    torch.testing.assert_close(context.advice(Q, EYE, log_q), context.advice(slow, EYE, log_q))
+    with pytest.raises(ValueError, match="q_passes=0"):
+        context.learn(lambda k: tasks, Recipe(1), "believer", Q=Q)
+
+
+# Runs
+
+
+def test_tables_from_aimless_lives_are_the_world():
+    """Rewards and values of every task on the grid are known: 1 on the goal, −.1 on the way."""
+    tasks, gamma = grid_goal_tasks(None, split=None), 0.85
+    lives = context.wander(tasks, 7, 120)
+    pays = context_runs.reward_table(lives)
+    true = torch.where(tasks.goal[None] == torch.arange(25)[:, None], 1.0, -0.1)
+    torch.testing.assert_close(pays, true)
+    way = GRID.between(np.arange(25), np.array(GRID.goals)[:, None])  # [21, 25]
+    before = gamma ** np.maximum(way - 1, 0)
+    value = context_runs.q_table(lives, pays, gamma, 100).max(-1).values
+    np.testing.assert_allclose(value, before - 0.1 * (1 - before), atol=1e-6)
+    few = context_runs.q_table(context.wander(tasks, 7, 1, 1), pays, gamma)
+    assert (few == 0).any()  # steps that nobody took
+
+
+def test_rewards_are_averaged_where_they_differ():
+    one = torch.tensor([[[0, 2]], [[0, 0]]])  # [T, M, E]: places
+    paid = torch.tensor([[[1.0, 5.0]], [[2.0, 6.0]]])
+    eye = torch.eye(3)[one]
+    lives = context.Lives(eye, one, paid, eye, paid, paid, one)
+    assert context_runs.reward_table(lives)[:, 0].tolist() == [3, 0, 5]
+
+
+def test_believers_and_navigators_report_what_they_did():
+    tiny = Recipe(11, net=(8,), each=1, passes=1, model_passes=0, q_passes=0)
+    tasks = grid_goal_tasks(None, split=None, side=3, episode=6)
+    got = context_runs.believers(tasks, tiny, 3, seeds=2)
+    assert got["earned"].shape == (2, 2) and got["curve"].shape == (2, 2, 2)
+    paid = np.where(got["paths"] == tasks.goal.numpy(), 1.0, -0.1)  # [2, 12, M]
+    np.testing.assert_allclose(paid.reshape(2, 2, 6, -1).sum(2).mean(-1), got["earned"], atol=1e-5)
+    top = known_goal_rewards(HiddenGoal(3, 6, goals=tuple(tasks.goal.tolist()))).mean()
+    assert (got["earned"] <= top + 1e-5).all()
+    found = context_runs.navigators(tiny, 3, seeds=1, sizes=(12, 40))
+    assert found["near"].shape == (1, 5) and found["belief"].shape == (30, 3, 12)
+    np.testing.assert_allclose(found["belief"].sum(-1), 1, atol=1e-4)
+    assert 0.02 < found["near"][0, 0] < 0.3  # a disc of .2 is at most .126 of the square
+    for name in ("held", "resampled", "believer", "at home"):
+        assert found[name].shape == (1, 2) and (found[name] >= 0).all()
+
+
+def test_the_exact_belief_near_the_goal():
+    goals = np.array([[0.0, 0.0], [0.25, 0.1]])
+    stays = np.zeros((2, 3, 2))
+    got = hidden_point.near_goal(stays, goals, (0, 1))
+    discs = [np.mean(np.linalg.norm(hidden_point.LATTICE - g, axis=1) <= 0.2) for g in goals]
+    assert got[0] == pytest.approx(np.mean(discs), abs=1e-9)
+    b = hidden_point.belief_filter(stays, hidden_point.reward(stays, goals[:, None]))[:, 1]
+    inside = np.linalg.norm(hidden_point.LATTICE - goals[:, None], axis=-1) <= 0.2
+    assert got[1] == pytest.approx((b * inside).sum(1).mean()) and got[1] > got[0]
+
+
+@pytest.mark.slow
+def test_a_stored_believer_can_be_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    stored, trouble = load(DATA / "16_believers.npz", 1610)
+    recipe = Recipe(150, each=4, entropy=0.15, lam=0.97, passes=4, model_passes=0, q_passes=0)
+    made = context_runs.believers(grid_goal_tasks(None, split=None), recipe, 1610, 1, "again")
+    assert not trouble and np.abs(made["earned"][0] - stored["earned"][0]).max() < 0.7
+
+
+# Pictures
+
+
+def test_pictures_of_beliefs_keep_their_elements_and_say_what_they_show():
+    b = np.full(21, 1 / 21)
+    one = beliefs.on_grid(b, GRID.goals, 0, "before", end=24)
+    two = beliefs.on_grid(np.eye(21)[3], GRID.goals, 7, "after", end=12)
+    assert one.count("<") == two.count("<") and ">G<" in one and ">5<" in one
+    early = beliefs.in_plane(np.full((5, 5), 0.04), np.zeros((1, 2)), (0.2, 0.1), "start", 0.1)
+    late = beliefs.in_plane(np.eye(5) / 5, np.array([[0, 0], [0.1, 0.9]]), (0.2, 0.1), "later", 0.1)
+    assert early.count("<") == late.count("<") and "the largest belief 0.20" in late
+    board = beliefs.squares(np.array([0.2, 0.3, 0.5]), [(-0.5, 0.49), (0.05, 0), (0.01, 0.09)])
+    assert board[0, 9] == 0.2 and board[5, 5] == 0.8 and board.sum() == 1
+    with pytest.raises(ValueError, match=r"give \[n, n\]"):
+        beliefs.in_plane(np.zeros((2, 3)), np.zeros((1, 2)), (0, 0), "", 1.0)

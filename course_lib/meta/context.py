@@ -21,8 +21,8 @@ from torch.nn.functional import one_hot
 from course_lib.agents import networks
 from course_lib.agents.networks import Params, mlp
 from course_lib.agents.policy_gradient import ppo_loss
-from course_lib.agents.training import generator_from
-from course_lib.meta.recurrent import advantages, draw
+from course_lib.agents.training import generator_from, train
+from course_lib.meta.recurrent import advantages, draw, running
 from course_lib.worlds.tasks import PointTasks, Tasks
 
 # The belief
@@ -98,16 +98,6 @@ def evidence(model: Params, obs: Tensor, rewards: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(seen[:1, ..., 0]), torch.logsumexp(seen + log_p, -1)])
 
 
-def belief_map(model: Params, log_q: Tensor, obs: Tensor, low: float, high: float) -> Tensor:
-    """The belief as a map: the chance, for each of the places obs [P, obs_size], that it pays, [..., P].
-
-    Σ_z q(z) (what the decoder predicts there under z, from `low` as 0 to `high` as 1), made to sum to 1.
-    """
-    pays = ((predicted(model, obs) - low) / (high - low)).clamp(0, 1)  # [P, K]
-    chance = log_q.exp() @ pays.T
-    return chance / chance.sum(-1, keepdim=True).clamp_min(1e-9)
-
-
 # Living in a task with a belief
 
 
@@ -177,12 +167,17 @@ def wander(tasks: Tasks, seed: int, each: int, episodes: int = 2) -> Lives:
 
 
 def from_tables(pays: Tensor, Q: Tensor, sigma: float) -> tuple[Params, Params]:
-    """A belief model and Q-values from tables: rewards pays [places, K] and Q [K, places, A]."""
+    """A belief model and Q-values from tables: rewards pays [places, K] and Q [K, places, A].
+
+    They are for one-hot observations, and to be kept: beside its table, the second holds what every z would
+    do in each place, `share` [places, K, A].
+    """
     K, places, A = Q.shape
     model = {"prior": torch.zeros(K), "sigma": torch.tensor(sigma)}
     model |= {"reward_W0": pays, "reward_b0": torch.zeros(K)}
-    table = Q.float().permute(1, 0, 2).reshape(places, K * A)
-    return model, {"W0": table, "b0": torch.zeros(K * A)}
+    by_place = Q.float().permute(1, 0, 2)
+    share = torch.softmax(by_place / SHARP, -1)
+    return model, {"W0": by_place.reshape(places, K * A), "b0": torch.zeros(K * A), "share": share}
 
 
 def by_episode(lives: Lives, horizon: int) -> Tensor:
@@ -192,14 +187,29 @@ def by_episode(lives: Lives, horizon: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Compass(PointTasks):
-    """2-D navigation with nine actions: a step of ±.1 or 0 in each coordinate; 4 stays."""
+    """2-D navigation with nine actions: a step of −.1, 0 or .1 in each coordinate (4 stays), within ±.7.
+
+    So there are 15 × 15 places to be in, and the observation is the place, one-hot. Goals lie anywhere.
+    """
 
     n_actions: ClassVar[int] = 9
+    edge: ClassVar[int] = 7  # steps from the middle to the edge
+    obs_size: ClassVar[int] = 225
+
+    @classmethod
+    def places(cls) -> Tensor:
+        """Where the 225 places are, [225, 2]."""
+        along = cls.largest * torch.arange(-cls.edge, cls.edge + 1)
+        return torch.cartesian_prod(along, along)
+
+    def observe(self, state: Tensor) -> Tensor:
+        i, j = (state / self.largest).round().long().unbind(-1)
+        return one_hot((i + self.edge) * (2 * self.edge + 1) + j + self.edge, self.obs_size).float()
 
     def step(self, state: Tensor, action: Tensor, generator: torch.Generator | None = None):
-        action = self._arms(state, action)
+        action, limit = self._arms(state, action), self.edge * self.largest
         move = torch.stack([action // 3 - 1, action % 3 - 1], -1) * self.largest
-        return super().step(state, move, generator)
+        return super().step(state, (state + move).clamp(-limit, limit) - state, generator)
 
 
 def compass(tasks: PointTasks) -> Compass:
@@ -250,8 +260,14 @@ def q_values(Q: Params, obs: Tensor, kinds: int) -> Tensor:
 
 
 def advice(Q: Params, obs: Tensor, log_q: Tensor) -> Tensor:
-    """The share of the belief that would take each action, [..., A]: Σ_z q(z) softmax(Q_z(s, ·)/τ)."""
-    share = torch.softmax(q_values(Q, obs, log_q.shape[-1]) / SHARP, -1)
+    """The share of the belief that would take each action, [..., A]: Σ_z q(z) softmax(Q_z(s, ·)/τ).
+
+    Where Q came `from_tables` with its `share`, obs is one-hot and the share of each z is looked up.
+    """
+    if "share" in Q:
+        share = Q["share"][obs.argmax(-1)]
+    else:
+        share = torch.softmax(q_values(Q, obs, log_q.shape[-1]) / SHARP, -1)
     return (log_q.exp().unsqueeze(-2) @ share).squeeze(-2)
 
 
@@ -344,22 +360,48 @@ def decoder_loss(model: Params, lives: Lives) -> Tensor:
     return ((lives.rewards - mean) ** 2).mean()
 
 
+def same_so_far(rewards: Tensor) -> Tensor:
+    """Whether the e-th lives in two tasks were paid the same before step t, [T, M, M, E], from [T, M, E].
+
+    If they shared their luck (`together` in `believing`), they then went the same way, and the policy cannot
+    tell the two tasks apart.
+    """
+    weight = torch.rand(len(rewards), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    past = (weight.to(rewards.device)[:, None, None] * rewards).cumsum(0)
+    past = torch.cat([torch.zeros_like(past[:1]), past[:-1]])  # one number for all rewards before step t
+    return past[:, :, None] == past[:, None]
+
+
+def over_tasks(x: Tensor, same: Tensor) -> Tensor:
+    """x [T, M, E], averaged over the tasks that look the same: where the goal lies is luck to the policy."""
+    return (same * x[:, None]).sum(2) / same.sum(2)
+
+
 def improve_policy(params: Params, Q: Params, memory: dict, lives: Lives, recipe: Recipe, left: float):
-    """`passes` Adam steps of PPO on these lives; a life is one long episode. New parameters and memory."""
-    T, x = len(lives.obs), (lives.obs, lives.log_q, lives.clock, advice(Q, lives.obs, lives.log_q))
-    taken = lives.actions[..., None]
+    """`passes` Adam steps of PPO on these lives; a life is one long episode. New parameters and memory.
+
+    Advantages and values are averaged over the tasks that look the same, and one of them stands for all.
+    """
+    T, M = lives.rewards.shape[:2]
+    same = same_so_far(lives.rewards)
+    first = same.byte().argmax(2) == torch.arange(M, device=same.device)[:, None]  # stands for all alike
+    weight = same.sum(2)[first].to(lives.rewards.dtype)
+    weight = weight / weight.mean()
+    told = advice(Q, lives.obs, lives.log_q)
     with torch.no_grad():
-        log_pi, value = heads(params, *x)
-        old = log_pi.gather(-1, taken)[..., 0]
+        log_pi, value = heads(params, lives.obs, lives.log_q, lives.clock, told)
+        old = log_pi.gather(-1, lives.actions[..., None])[..., 0][first]
         adv = advantages(value * T, lives.rewards, recipe.gamma, recipe.lam)
-        target = adv / T + value
-        adv = (adv - adv.mean()) / (adv.std() + 1e-6)
+        target = over_tasks(adv / T + value, same)[first]
+        adv = over_tasks(adv, same)
+        adv = ((adv - adv.mean()) / (adv.std() + 1e-6))[first]
+    x, taken = (lives.obs[first], lives.log_q[first], lives.clock[first], told[first]), lives.actions[first]
 
     def loss_of(params: Params) -> Tensor:
         log_pi, value = heads(params, *x)
-        loss = ppo_loss(log_pi.gather(-1, taken)[..., 0], old, adv)
-        entropy = -(log_pi.exp() * log_pi).sum(-1).mean()
-        return loss + 0.5 * (value - target).pow(2).mean() - recipe.entropy * left * entropy
+        loss = ppo_loss(log_pi.gather(-1, taken[..., None])[..., 0], old, weight * adv)
+        entropy = -(log_pi.exp() * log_pi).sum(-1)
+        return loss + (weight * (0.5 * (value - target).pow(2) - recipe.entropy * left * entropy)).mean()
 
     return climb(params, memory, loss_of, recipe.passes, recipe.rate * left)[:2]
 
@@ -422,3 +464,25 @@ def learner(tasks_for: Callable[[int], Tasks], recipe: Recipe, kind: str, seed: 
         return parts | records | {"rng": generator.get_state()}
 
     return lambda: begin(tasks_for(0), recipe, seed), update
+
+
+def learn(
+    tasks_for: Callable[[int], Tasks],
+    recipe: Recipe,
+    kind: str,
+    seed: int = 0,
+    name: str = "",
+    show: bool = True,
+    **known,
+) -> dict:
+    """The state at the end of a training run of `learner`.
+
+    `known` is what is there from the start, such as a `model` or `Q` learned before. With a name the run can
+    be killed: started again, it goes on where it was.
+    """
+    if "share" in known.get("Q", {}) and recipe.q_passes:
+        raise ValueError("Q came from tables, which are kept: give a recipe with q_passes=0.")
+    begin, update = learner(tasks_for, recipe, kind, seed)
+    path = running(f"{name}_{seed}") if name else None
+    about = f"{name or kind} {seed}"
+    return train(lambda: begin() | known, update, recipe.updates, path=path, every=20, about=about, show=show)
