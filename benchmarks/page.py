@@ -29,8 +29,9 @@ SCRIPTS = {  # in the order of the chapters; each title is the question that its
     "search": "How fast and how strong is tree search, beside OpenSpiel's?",
     "deep": "DQN and PPO, beside Stable-Baselines3",
     "meta": "Exact meta-gradients, beside sampled ones",
+    "sweep_scaling": "Does a sweep take half the time on two workers?",
 }
-QUICK = ("planning", "tabular", "search", "deep", "meta")  # those that have a --quick
+QUICK = ("planning", "tabular", "search", "deep", "meta", "sweep_scaling")  # those that have a --quick
 VERSIONS = ("numpy", "scipy", "torch", "gymnasium", "jupyterlab", "ipywidgets")
 HEAD = """# Benchmarks
 
