@@ -489,6 +489,12 @@ def test_a_cloud_keeps_its_elements_and_names_its_numbers():
         clouds.cloud(np.zeros((0, 2)), (1, 0), limits=(-1, 1))
 
 
+def test_the_numbers_on_the_axes_of_a_wide_cloud_stand_apart():
+    wide, narrow = (clouds.cloud(np.ones((1, 2)), (1, 0), limits=(-x, x)) for x in (10, 3))
+    assert all(f">{n}<" in wide for n in (-10, -2, 0, 10)) and ">-9<" not in wide
+    assert all(narrow.count(f">{n}<") == 2 for n in range(-3, 4))
+
+
 @pytest.mark.slow
 def test_ppo_holds_the_pole_on_gymnasiums_own_cartpole():
     trained = pg.ppo(CartPole(), 51_200, agents=10, show=False)

@@ -65,7 +65,8 @@ def _frame(limits: tuple[float, float], xlabel: str, ylabel: str) -> list[str]:
     (zx, zy) = _place(np.zeros((1, 2)), limits)[0]
     parts = [f"<rect x='{LEFT}' y='{TOP}' width='{SIDE}' height='{SIDE}' fill='none' stroke='{RULE}'/>"]
     parts.append(f"<path d='M{LEFT} {zy:.1f}H{LEFT + SIDE}M{zx:.1f} {TOP}V{TOP + SIDE}' stroke='{RULE}'/>")
-    for tick in range(int(np.ceil(limits[0])), int(np.floor(limits[1])) + 1):
+    every = 1 if limits[1] - limits[0] <= 16 else 2  # more numbers would run into each other
+    for tick in range(int(np.ceil(limits[0])), int(np.floor(limits[1])) + 1, every):
         x, y = _place(np.array([[tick, tick]]), limits)[0]
         parts.append(text(round(x, 1), TOP + SIDE + 16, f"{tick}", 11, fill=MUTED))
         parts.append(text(LEFT - 6, round(y + 4, 1), f"{tick}", 11, "end", MUTED))
