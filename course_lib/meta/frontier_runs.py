@@ -88,10 +88,10 @@ def readers(source: Callable, top: Callable, seed: int, updates: int = 600, live
 HOW = ("drawn", "likeliest")
 
 
-def walkers(seed: int, updates: int = 1200) -> dict:
+def walkers(seed: int, updates: int = 2500) -> dict:
     """Ten transformers that read posterior sampling in hidden-goal grids: what they earn, [episode, 10]."""
     lives = in_context.guessing_lives(40_000, 2, torch.Generator().manual_seed(seed))
-    recipe = in_context.Recipe(updates, 32, layers=2, rate=0.005)
+    recipe = in_context.Recipe(updates, 48, layers=2, rate=0.005)
     networks = in_context.imitate(lives, recipe, range(10), f"21_walkers_{updates}_{seed}")
     stored = {}
     for how, each in zip(HOW, (100, 1), strict=True):
