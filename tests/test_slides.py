@@ -106,6 +106,7 @@ def test_a_long_table_takes_several_slides_each_with_its_headings():
     assert [sum(f"row {i:02}" in text for text in deck) for i in range(20)] == [1] * 20
 
 
+@pytest.mark.skipif(bool(extras.missing("site")), reason="course.py slides installs what it needs")
 def test_links_out_stay_and_links_to_other_chapters_become_words():
     deck = slides.cut(
         cells("## T\n\nSee [chapter 02](02_x.ipynb#top), [above](#t), [there](https://a.org/b).")
