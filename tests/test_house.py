@@ -26,7 +26,8 @@ NEED_TORCH = re.compile(
     r"meta\b.*|oracles\.gradients|agents\.(networks|training|deep_q|policy_gradient|dynamics|mpc)"
     r"|worlds\.(tasks|torch_\w+)|checks\.ch[12]\d\w*"
 )
-# The guide was 3,000 lines: Part I alone, with its oracles and the search over many trees, takes 4,000.
+# The guide was 3,000 lines: Part I alone, with its oracles and the search over many trees, takes 4,000; the
+# studies of Part III (trainers that keep ten runs side by side, and what is exact there) take as much.
 LIBRARY_LINES, FUNCTION_LINES = 10500, 40
 
 

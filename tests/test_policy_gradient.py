@@ -425,10 +425,10 @@ def test_log_probabilities_entropies_and_draws_equal_torchs_distributions():
 def test_runs_do_not_feel_each_other():
     """The gradient of one run is the same whichever others stand beside it."""
     params, data, settings = rollout(runs=3)
-    grads = pg._clip_each(networks.gradients(pg._loss(params, data, settings), params), 0.5)
+    grads = networks.clip_each(networks.gradients(pg._loss(params, data, settings), params), 0.5)
     one = networks.require_grad({k: p[1:2] for k, p in params.items()})
     alone = pg._loss(one, {k: x[1:2] for k, x in data.items()}, settings)
-    alone = pg._clip_each(networks.gradients(alone, one), 0.5)
+    alone = networks.clip_each(networks.gradients(alone, one), 0.5)
     assert all(torch.allclose(grads[k][1:2], alone[k], atol=1e-12) for k in grads)
 
 

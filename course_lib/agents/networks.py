@@ -100,6 +100,13 @@ def clip_norm(grads: Params, limit: float) -> Params:
     return {name: g * scale for name, g in grads.items()}
 
 
+def clip_each(grads: Params, limit: float) -> Params:
+    """The gradients of independent runs, on the first axis, each scaled down by its own length alone."""
+    length = torch.sqrt(sum((g**2).flatten(1).sum(1) if g.ndim > 1 else g**2 for g in grads.values()))
+    scale = (limit / (length + 1e-12)).clamp(max=1.0)
+    return {name: g * scale.reshape(-1, *[1] * (g.ndim - 1)) for name, g in grads.items()}
+
+
 def adam_init(params: Params) -> dict:
     """Adam's memory before the first step: running means of gradients and squares, and a count."""
     zeros = {name: torch.zeros_like(p) for name, p in params.items()}

@@ -18,7 +18,16 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from course_lib.agents.networks import Params, adam, adam_init, gradients, mlp, mlp_init, require_grad
+from course_lib.agents.networks import (
+    Params,
+    adam,
+    adam_init,
+    clip_each,
+    gradients,
+    mlp,
+    mlp_init,
+    require_grad,
+)
 from course_lib.agents.sampling import Sampler, by_policy, walk
 from course_lib.agents.training import generator_from, train
 from course_lib.worlds.mdp import MDP
@@ -385,7 +394,7 @@ def _update(world, settings: PPO, state: dict, rate: float) -> dict:
     for _ in range(settings.passes):
         for part in torch.randperm(n, generator=generator).chunk(settings.batches):
             loss = _loss(params, {name: x[:, part] for name, x in data.items()}, settings)
-            grads = _clip_each(gradients(loss, params), settings.clip_norm)
+            grads = clip_each(gradients(loss, params), settings.clip_norm)
             params, memory = adam(params, grads, memory, rate)
     curve = torch.cat([state["curve"], after["last"].nanmean(dim=1)[None].float()])
     more = {"curve": curve, "rng": generator.get_state()}
@@ -435,10 +444,3 @@ def _loss(params: Params, data: dict, settings: PPO) -> torch.Tensor:
     miss = (value(params, data["obs"]) - data["target"]).pow(2).mean()
     bonus = settings.entropy * entropy(params, out).mean()
     return len(adv) * (surrogate + settings.value_weight * miss - bonus)
-
-
-def _clip_each(grads: Params, limit: float) -> Params:
-    """Each agent's gradient, scaled down if its Euclidean length is above `limit`."""
-    length = torch.sqrt(sum((g**2).flatten(1).sum(1) for g in grads.values()))
-    scale = (limit / (length + 1e-12)).clamp(max=1.0)
-    return {k: g * scale.reshape(-1, *[1] * (g.ndim - 1)) for k, g in grads.items()}

@@ -28,6 +28,7 @@ from course_lib.agents.networks import (
     Params,
     adam,
     adam_init,
+    clip_each,
     gradients,
     gru_cell,
     gru_init,
@@ -239,7 +240,7 @@ def learner(
         steps = cut(data, lives, first, k + ahead)
         params = ADAPT[way](meta, scale, steps.part(0, k), create_graph=True)
         loss = squares(params, scale, steps.part(k, k + ahead)).mean(dim=0).sum()  # runs share nothing
-        grads = _clip_each(gradients(loss, meta), 10.0)
+        grads = clip_each(gradients(loss, meta), 10.0)
         size = rate * min(1.0, 2 - 2 * len(state["losses"]) / updates)
         meta, memory = adam(meta, grads, state["adam"], size)
         meta = {name: p.detach() for name, p in meta.items()}
@@ -259,13 +260,6 @@ def fit(
     begin, update = learner(way, data, updates=updates, **settings)
     state = train(begin, update, updates, path=path, about=f"{way} dynamics", show=show)
     return state["meta"], scale_of(data)
-
-
-def _clip_each(grads: Params, limit: float) -> Params:
-    """Each run's gradient, scaled down if its Euclidean length is above `limit`."""
-    length = torch.sqrt(sum((g**2).flatten(1).sum(1) if g.ndim > 1 else g**2 for g in grads.values()))
-    shrink = (limit / (length + 1e-12)).clamp(max=1.0)
-    return {name: g * shrink.reshape(-1, *[1] * (g.ndim - 1)) for name, g in grads.items()}
 
 
 # A policy for an ensemble

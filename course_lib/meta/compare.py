@@ -21,8 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.agents.networks import Params, adam, adam_init, gradients, require_grad
-from course_lib.agents.policy_gradient import _clip_each
+from course_lib.agents.networks import Params, adam, adam_init, clip_each, gradients, require_grad
 from course_lib.meta import recurrent, relatives
 from course_lib.meta.meta_gradient import equal_shares, surrogate
 from course_lib.meta.tuning_runs import live
@@ -231,7 +230,7 @@ def rl2(pool: Counted, draws: int, episodes: int, generator, rate=0.02, lives=32
         left, params = 1 - k / updates, require_grad(params)
         lived = live(params, some(pool, draws, lives, generator), episodes, 1, generator)
         grads = gradients(trial_loss(lived, draws, entropy * left), params)
-        params, memory = adam(params, _clip_each(grads, 1.0), memory, rate * left)
+        params, memory = adam(params, clip_each(grads, 1.0), memory, rate * left)
     return partial(live_by_memory, params)
 
 

@@ -159,7 +159,8 @@ def note_learner(
     """(begin, update) for `training.train`: RL² over two episodes, by the actor–critic of chapter 13.
 
     credit(tasks, run) are the rewards to learn from; `batch` lives a network, the doors drawn at random. The
-    state holds `params`, `scores` [updates] and `seen`, the `habits` before the updates `looks`.
+    networks share nothing but one limit on the length of their joint gradient.
+    The state holds `params`, `scores` [updates] and `seen`, the `habits` before the updates `looks`.
     """
 
     def begin() -> dict:

@@ -16,7 +16,6 @@ from tqdm.auto import tqdm
 
 from course_lib.agents import networks
 from course_lib.agents.networks import Params
-from course_lib.agents.policy_gradient import _clip_each
 from course_lib.agents.training import generator_from, train
 from course_lib.meta import maml, recurrent, relatives, tuning
 from course_lib.meta.recurrent import Recipe
@@ -184,7 +183,7 @@ def rl2_learner(pool: Tasks, draws: int, recipe: Recipe, seed: int = 0):
         params = networks.require_grad(state["params"])
         run = live(params, tasks, recipe.episodes, recipe.each, generator)
         loss = _loss(run, quiet(tasks, run), draws, recipe, recipe.entropy * left)
-        grads = _clip_each(networks.gradients(loss, params), 1.0)
+        grads = networks.clip_each(networks.gradients(loss, params), 1.0)
         params, memory = networks.adam(params, grads, state["adam"], recipe.rate * left)
         plain = {name: p.detach() for name, p in params.items()}
         return {"params": plain, "adam": memory, "rng": generator.get_state(), "count": state["count"] + 1}
