@@ -87,9 +87,11 @@ def troubles(case: ElementTree.Element) -> list[ElementTree.Element]:
 
 def reason(case: ElementTree.Element) -> str:
     """What differs, in one line, without nbval's colours."""
-    words = re.sub(r"(\x1b|#x1B)\[\d*m", "", troubles(case)[0].get("message") or "")
-    lines = [line.strip() for line in words.splitlines()[1:] if line.strip()]
-    return ": " + " | ".join(lines)[:300]
+    words = re.sub(r"(\x1b|#x1B)\[\d*m", "", troubles(case)[0].text or "")
+    _, _, differs = words.rpartition("Traceback:")  # what comes before is the cell's own code
+    lines = [line.strip() for line in differs.splitlines() if line.strip()]
+    told = [line for line in lines if line[0] in "+-"] or lines  # pytest's: new and stored
+    return ": " + " | ".join(told)[:300]
 
 
 def environment(name: str, python: str, constraints: list[str]) -> Path:

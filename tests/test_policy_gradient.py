@@ -318,7 +318,7 @@ def test_the_natural_gradient_is_the_advantage():
     world = small_world()
     theta = logits(world)
     grad, F = gradients.policy_gradient(world, theta)[1], gradients.fisher(world, theta)
-    natural = (np.linalg.pinv(F) @ grad.ravel()).reshape(theta.shape)
+    natural = (np.linalg.pinv(F, rcond=1e-12, hermitian=True) @ grad.ravel()).reshape(theta.shape)
     pi = softmax(theta, axis=1)
     V = planning.evaluate(world, pi)
     adv = (world.backup(V) - V[:, None]) * gradients.visits(world, pi).sum()

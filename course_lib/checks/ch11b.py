@@ -42,7 +42,7 @@ def trust_region_step(method) -> str:
         world = random_mdp(S, A, 2, gamma=0.9, rng=rng)
         theta = rng.normal(size=(S, A))
         g, F = policy_gradient(world, theta)[1], fisher(world, theta)
-        x = (np.linalg.pinv(F) @ g.ravel()).reshape(S, A)
+        x = (np.linalg.pinv(F, rcond=1e-12, hermitian=True) @ g.ravel()).reshape(S, A)
         step = unchanged(lambda g, x: method(g, x, delta), g, x)
         expect(
             np.shape(step) == x.shape,
