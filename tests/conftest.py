@@ -32,8 +32,10 @@ def pytest_collection_modifyitems(config, items):
 
 
 def reseed(number: int) -> None:
-    """From now on, the generators of NumPy and PyTorch that are given a seed take another one."""
-    default_rng = np.random.default_rng
+    """From now on, the generators of NumPy, Gymnasium and PyTorch that are given a seed take another one."""
+    from gymnasium.utils import seeding
+
+    default_rng, of_gymnasium = np.random.default_rng, seeding.np_random
 
     def other_rng(seed=None):
         if seed is None or isinstance(seed, np.random.Generator | np.random.BitGenerator):
@@ -42,7 +44,11 @@ def reseed(number: int) -> None:
         words = seed.generate_state(4).tolist() if spawned else np.atleast_1d(seed).tolist()
         return default_rng([*words, number])
 
-    np.random.default_rng = other_rng
+    def other_np_random(seed=None):
+        rng, said = of_gymnasium(seed)
+        return (rng if seed is None else default_rng([seed, number])), said
+
+    np.random.default_rng, seeding.np_random = other_rng, other_np_random
     try:
         import torch
     except ImportError:
@@ -62,3 +68,14 @@ def figures_closed():
         left = pyplot.get_fignums()
         pyplot.close("all")
         assert not left, f"{len(left)} figures left open: a notebook would show them once more"
+
+
+@pytest.fixture
+def one_thread():
+    """Where cores are busy, several threads wait for one another; small networks need only one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -18,12 +18,7 @@ from course_lib.worlds.tasks import bandit_tasks, grid_goal_tasks
 DATA = Path(__file__).parent.parent / "chapters" / "data"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -209,6 +204,23 @@ def test_killed_trainings_end_with_the_same_bits(tmp_path):
     assert resumed(tmp_path, *learner, 8, "scores")
     tmp_path = tmp_path / "more"
     assert resumed(tmp_path, *frontiers.rule_learner(8, (0, 1), T=5, batch=7), 8, "scores")
+
+
+def learners():
+    lives = in_context.guessing_lives(30, 1, seeded(7))
+    yield in_context.imitation(lives, in_context.Recipe(8, 4, width=6), (0, 1))
+    yield frontiers.note_learner(frontiers.note_tasks(3), frontiers.informed, 8, (0, 1), 6, 4)
+    yield frontiers.rule_learner(8, (0, 1), T=5, batch=7)
+
+
+def test_a_network_does_not_feel_the_one_beside_it():
+    for begin, update in learners():
+        state = begin()
+        louder = {name: torch.stack([50 * p[0], p[1]]) for name, p in state["params"].items()}
+        alone, beside = update(state)["params"], update(state | {"params": louder})["params"]
+        for name, p in alone.items():
+            assert torch.allclose(p[1], beside[name][1], atol=1e-7), name
+            assert not torch.equal(p[1], state["params"][name][1]) or not p[1].numel()
 
 
 # The long runs

@@ -16,14 +16,7 @@ from course_lib.meta.recurrent import Recipe
 from course_lib.oracles import bandits as oracle
 from course_lib.worlds.tasks import BanditTasks, bandit_tasks, grid_goal_tasks
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Where cores are busy, several threads wait for one another; such small networks need only one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -177,7 +177,7 @@ def note_learner(
         now = replace(tasks, door=doors)
         run, _ = play_notes(params, now, 2, generator)
         loss = actor_critic(run, credit(now, run), entropy * left)
-        grads = networks.clip_norm(networks.gradients(loss.sum(), params), len(seeds) ** 0.5)
+        grads = networks.clip_each(networks.gradients(loss.sum(), params), 1.0)
         params, memory = networks.adam(params, grads, state["adam"], rate * left)
         scores = [*state["scores"], run.rewards.sum(0).mean().item()]
         new = {"params": params, "adam": memory, "rng": generator.get_state()}
@@ -271,7 +271,7 @@ def rule_learner(
         p = bandit_tasks(batch, K, T, seed=10**6 * seeds[0] + k).p
         log_probs, means = learn_arms(learned(params), p, T, generator, len(seeds))
         J = objective(log_probs, means - p.mean(1))  # without luck, less what an average arm brings
-        grads = networks.clip_norm(networks.gradients(-J.sum() / T, params), float(len(seeds)))
+        grads = networks.clip_each(networks.gradients(-J.sum() / T, params), 1.0)
         params, memory = networks.adam(params, grads, state["adam"], rate * (1 - k / updates))
         scores = [*state["scores"], means.sum(0).mean().item()]
         return {"params": params, "adam": memory, "rng": generator.get_state(), "scores": scores}

@@ -202,7 +202,7 @@ def imitation(lives: Lives, recipe: Recipe, seeds: Sequence[int]) -> tuple[Calla
         which = torch.randint(len(lives), (len(seeds), recipe.batch), generator=generator)
         params = networks.require_grad(state["params"])
         loss = imitation_loss(params, *lives.read(which))
-        grads = networks.clip_norm(networks.gradients(loss.sum(), params), float(len(seeds)))
+        grads = networks.clip_each(networks.gradients(loss.sum(), params), 1.0)
         params, memory = networks.adam(params, grads, state["adam"], recipe.rate * (1 - k / recipe.updates))
         losses = [*state["losses"], loss.mean().item()]
         return {"params": params, "adam": memory, "rng": generator.get_state(), "losses": losses}
