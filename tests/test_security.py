@@ -1,4 +1,4 @@
-"""Nothing that others may write is unpickled, evaluated or given to a shell; no secret is in the repository."""
+"""Nothing that others may write is unpickled, evaluated or given to a shell; the repository has no secret."""
 
 import ast
 import re
@@ -13,9 +13,6 @@ ROOT = Path(__file__).parent.parent
 OURS = [*ROOT.glob("course_lib/**/*.py"), *ROOT.glob("tools/*.py"), *ROOT.glob("deploy/**/*.py")]
 OURS += [*ROOT.glob("benchmarks/*.py"), ROOT / "course.py"]
 RUNS_CODE = {"tools/judge.py", "tools/apart.py"}  # grading: students' code, in a process with limits
-    "tools/judge.py",
-    "tools/apart.py",
-}  # grading: students' code, in a process of its own with limits
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
 SECRETS = {
     "a private key": r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----",
