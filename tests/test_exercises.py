@@ -88,6 +88,7 @@ def mutants(body: list[ast.stmt], mine: set[int]):
 
 SWAP = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
 TURN = {ast.Lt: ast.Gt, ast.Gt: ast.Lt, ast.LtE: ast.Gt, ast.GtE: ast.Lt}
+ENDS = ("terminated", "terminal", "truncated", "end", "ended")
 RENAME = {"max": ["min", "mean"], "argmax": ["argmin"], "sum": ["mean"], "mean": ["sum"], "std": ["var"]}
 
 
@@ -104,8 +105,12 @@ def _changes(tree: ast.AST, mine: set[int]):
                 ast.Compare(node.left, [TURN[type(node.ops[0])]()], node.comparators),
                 f"turned: {was}",
             )
-        elif isinstance(node, ast.Name) and node.id == "gamma" and isinstance(node.ctx, ast.Load):
+        elif was.split(".")[-1] == "gamma" and isinstance(getattr(node, "ctx", None), ast.Load):
             yield path, ast.Constant(1.0), "missing gamma"
+        elif was in ENDS and isinstance(getattr(node, "ctx", None), ast.Load):
+            yield path, ast.BinOp(node, ast.BitAnd(), ast.Constant(False)), f"ignored: {was}"
+        elif isinstance(node, ast.Constant) and type(node.value) is bool:  # create_graph, keepdims, …
+            yield path, ast.Constant(not node.value), f"not {was}"
         elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
             yield path, ast.Constant(node.value + 1), f"constant: {was} + 1"
         elif isinstance(node, ast.Attribute) and node.attr in RENAME:

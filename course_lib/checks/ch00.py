@@ -19,15 +19,22 @@ def best_without_slip(answer) -> str:
 
 
 class Recorder(gym.Wrapper):
-    """Counts how often each action is taken."""
+    """Counts how often each action is taken, and refuses steps after the end."""
 
     def __init__(self, env):
         super().__init__(env)
-        self.times = np.zeros(4)
+        self.times, self.over = np.zeros(4), False
+
+    def reset(self, **how):
+        self.over = False
+        return super().reset(**how)
 
     def step(self, action):
+        expect(not self.over, "you step on after the end: over is over, be it terminated or truncated.")
         self.times[action] += 1
-        return super().step(action)
+        *seen, terminated, truncated, more = super().step(action)
+        self.over = terminated or truncated
+        return *seen, terminated, truncated, more
 
 
 @checker
@@ -38,6 +45,7 @@ def stroll(method) -> str:
         np.isscalar(share) and 0 <= share <= 1,
         f"stroll gives {share!r}: it should be a share between 0 and 1.",
     )
+    method(Recorder(gym.make("FrozenLake-v1", max_episode_steps=3)), 50, np.random.default_rng(18))
     left, down, right, up = lake.times / max(1, lake.times.sum())
     expect(left == up == 0, f"{left + up:.0%} of your steps go left or up: draw from actions 1 and 2 only.")
     expect(
@@ -49,5 +57,5 @@ def stroll(method) -> str:
     half = 5.5 * np.sqrt(exact * (1 - exact) / n)
     if abs(share - exact) < half:
         return f"right: exactly it is {exact:.4f}."
-    hint = "Is every reward counted, and no step taken after the end?"
+    hint = "Is every reward counted?"
     raise Wrong(f"your share is {share:.4f}; exactly it is {exact:.4f}. {hint}")
