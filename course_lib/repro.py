@@ -3,13 +3,17 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm  # noqa: F401  (the bar of long runs, for chapters)
 
 FORMAT = 1  # raise it when the way results are stored changes: older files are then made again
+_UNFINISHED: ContextVar[Path | None] = ContextVar("unfinished", default=None)
 
 
 def generators(seed: int, n: int) -> list[np.random.Generator]:
@@ -24,16 +28,52 @@ def load_or_run(
 
     The file is NumPy's .npz, without pickle, with a format version, the seed and a checksum of every array. A
     file that does not match is made again, with a message that says why. It is written in one step, so a run
-    that is interrupted leaves no half file. `fn` shows its own progress bar.
+    that is interrupted leaves no half file; what it has stored under `running` names goes on with the next
+    call. `fn` shows its own progress bar. Results that cannot be stored (a full disk) are given back all the
+    same, with a message.
     """
     path = Path(path)
     results, trouble = load(path, seed)
     if not trouble:
         return results
-    print(f"{path.name}: {trouble}; running {fn.__name__} now.")
-    results = {name: np.asarray(x) for name, x in fn(seed=seed).items()}
-    store(path, results, seed)
+    print(f"{path.name}: {trouble}; running {fn.__name__} now. It can take minutes, and shows its progress.")
+    unfinished = path.with_suffix(".unfinished").absolute()
+    outer = _UNFINISHED.set(unfinished)
+    try:
+        results = {name: np.asarray(x) for name, x in fn(seed=seed).items()}
+    finally:
+        _UNFINISHED.reset(outer)
+    try:
+        store(path, results, seed)
+    except OSError as error:  # the results of minutes must not be lost with the disk
+        why = error.strerror or error
+        print(f"{path.name}: could not be stored ({why}). You have the results until the kernel stops.")
+    else:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return results
+
+
+def stored(path: str | Path, *, seed: int) -> dict[str, np.ndarray]:
+    """The arrays that the `load_or_run` of another chapter left in `path`, under the same checks.
+
+    FileNotFoundError or ValueError, which say what is wrong and which chapter makes them again.
+    """
+    path = Path(path)
+    results, trouble = load(path, seed)
+    if trouble:
+        chapter = path.name.split("_")[0]
+        raise (ValueError if path.exists() else FileNotFoundError)(
+            f"{path.name}: {trouble}. Chapter {chapter} makes it: open that notebook and run all its cells, "
+            "then run this one again."
+        )
+    return results
+
+
+def running(name: str) -> Path:
+    """Where a run of this name stores how far it is (see `agents.training`): a file beside the results of the
+    `load_or_run` that it belongs to, which removes it when all is stored; else in the folder for temporary
+    files."""
+    return (_UNFINISHED.get() or Path(tempfile.gettempdir())) / f"{name}.pt"
 
 
 def load(path: Path, seed: int) -> tuple[dict[str, np.ndarray], str]:
@@ -43,7 +83,7 @@ def load(path: Path, seed: int) -> tuple[dict[str, np.ndarray], str]:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             results = {name: file[name] for name in file.files}
-        about = json.loads(str(results.pop("about")))
+        about = dict(json.loads(str(results.pop("about"))))
     except Exception:  # whatever is wrong with the file, the mend is the same
         return {}, "the stored result cannot be read"
     if about.get("format") != FORMAT:
@@ -67,7 +107,7 @@ def store(path: Path, results: dict[str, np.ndarray], seed: int) -> None:
         os.chmod(temporary, 0o644)  # a temporary file is its owner's alone; results are for everyone to read
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

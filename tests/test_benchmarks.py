@@ -76,7 +76,7 @@ def test_the_portability_run_reports_an_output_that_does_not_hold(portability, t
     cell = nbformat.v4.new_code_cell("print(1 + 1)", execution_count=1, outputs=[three])
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "wrong.ipynb")
     outcome = portability["replay"](Path(sys.executable), {}, [tmp_path / "wrong.ipynb"])
-    assert outcome.cells == 1 and len(outcome.failed) == 1 and "mismatch" in outcome.failed[0]
+    assert outcome.cells == 1 and len(outcome.failed) == 1 and "+ 3" in outcome.failed[0]
     assert "| as it is | 1 | 1 |" in portability["table"]({"as it is": outcome})
 
 

@@ -1,6 +1,7 @@
 """The hidden-goal oracle, against brute force, enumeration, the figures, and the world itself."""
 
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from course_lib.oracles.hidden_goal import (
     Plan,
     bayes_optimal,
     belief_filter,
+    full_tours,
     known_goal_rewards,
+    on_one_way,
     path_rewards,
     posterior_sampling,
     shortest_path,
@@ -222,3 +225,46 @@ def test_paths():
 def test_what_is_wrong_is_refused(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def walks(grid: HiddenGoal, steps: int) -> list[tuple[int, ...]]:
+    """Every way of moving or staying for some steps, from the start."""
+    ways = [(0,)]
+    for _ in range(steps):
+        ways = [(*way, cell) for way in ways for cell in sorted(set(moves(grid, way[-1])))]
+    return ways
+
+
+@pytest.mark.parametrize("grid", [grid for grid, _ in SMALL], ids=str)
+def test_full_tours_are_the_walks_that_meet_a_new_goal_at_every_step_that_can(grid):
+    first, wanted = grid.distance.min(), set()
+    for way in walks(grid, grid.horizon):
+        met = [cell for k, cell in enumerate(way) if cell in grid.goals and cell not in way[:k]]
+        if len(met) == max(grid.horizon + 1 - first, 0) and set(met) == set(way[first:]):
+            wanted.add(way)
+    assert {tuple(tour) for tour in full_tours(grid).tolist()} == wanted
+
+
+def test_no_first_episode_earns_more_than_a_full_tour_and_few_leave_a_perfect_second():
+    tours = full_tours(FIVE)
+    best = bayes_optimal(FIVE, 2)
+    assert tours.shape == (3064, 16)
+    perfect = 0
+    for tour in tours.tolist():
+        left = sorted(set(FIVE.goals) - set(tour), key=lambda cell: sum(divmod(cell, 5)))
+        if on_one_way(FIVE, left):
+            second = [0]
+            for cell in left:
+                second += shortest_path(FIVE, second[-1], cell)[1:]
+            second += second[-1:] * (16 - len(second))
+            np.testing.assert_allclose(path_rewards(FIVE, np.array([tour, second])), best.rewards)
+            perfect += 1
+    assert perfect == 38 and any((tour == best.path[0]).all() for tour in tours)
+
+
+def test_cells_on_one_way_are_those_that_a_shortest_path_goes_through():
+    grid = HiddenGoal(3, 4)
+    shortest = [set(way) for way in walks(grid, 4) if way[-1] == 8]  # four steps: no detour, no rest
+    for size in range(1, 5):
+        for cells in combinations(range(9), size):
+            assert on_one_way(grid, cells) == any(set(cells) <= way for way in shortest), cells

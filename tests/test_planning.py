@@ -124,6 +124,12 @@ def test_the_error_bound_and_the_interval_are_tight_where_nothing_but_a_reward_r
     np.testing.assert_allclose(bounds(mdp, V_0), [[10], [10]])
 
 
+def test_an_end_is_worth_nothing_whatever_was_guessed_for_it():
+    mdp = gridworld("..G", gamma=0.9)
+    lower, upper = bounds(mdp, np.full(mdp.S, 5.0))
+    np.testing.assert_array_equal([lower[mdp.terminal], upper[mdp.terminal]], [[0], [0]])
+
+
 def test_the_interval_shrinks_long_before_the_bound_where_all_states_mix():
     mdp = random_mdp(50, 3, 10, rng=np.random.default_rng(0), gamma=0.99)
     V_20 = list(value_iteration(mdp, 1e-2))[20]
@@ -236,6 +242,7 @@ def test_greedy_shares_among_all_best_actions_and_no_others():
     np.testing.assert_array_equal(pi[0], [0, 0.5, 0.5, 0])  # right and down are equally near the goal
     np.testing.assert_array_equal(greedy(mdp, V)[2], [0, 0, 1, 0])
     np.testing.assert_array_equal(greedy(mdp, V, tol=10)[0], [0.25] * 4)
+    assert (greedy(mdp, V, tol=0).sum(axis=1) == 1).all()
     np.testing.assert_array_equal(greedy(mdp, V + 1e-10 * np.arange(9))[0], [0, 0.5, 0.5, 0])
 
 
@@ -251,6 +258,17 @@ def test_the_unit_of_the_rewards_changes_nothing_but_the_unit_of_the_values(scal
 
 
 # γ = 1
+
+
+@pytest.mark.parametrize("method", [value_iteration, in_place_value_iteration])
+def test_a_loop_that_pays_for_ever_is_looked_for_after_a_thousand_sweeps(method):
+    P = np.zeros((2, 2, 2))
+    P[0, 0, 0] = P[0, 1, 1] = P[1, :, 1] = 1  # stay and be paid, or go and end
+    iterates = method(MDP(P, [[1.0, 0.0], [0.0, 0.0]], 1.0, terminal=[False, True]))
+    first = list(islice(iterates, 1001))  # before and after each of a thousand sweeps
+    assert first[-1][0] == 1000
+    with pytest.raises(ValueError, match="for ever"):
+        next(iterates)
 
 
 def test_without_discount_a_value_is_the_expected_sum_of_rewards():

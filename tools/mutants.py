@@ -131,7 +131,7 @@ def report(room: str, folder: Path, sample: list[str], of: int) -> None:
     found = states(folder, sample)
     killed = [name for name in sample if found.get(name) in ("killed", "timeout", "segfault", "suspicious")]
     for name in sorted(set(sample) - set(killed)):
-        diff = [line for line in mutmut(folder, "show", name).splitlines() if re.match(r"[-+] ", line)]
+        diff = [line for line in mutmut(folder, "show", name).splitlines() if re.match(r"[-+](?![-+])", line)]
         print(f"\n{name}: {found.get(name, 'not run')}\n" + "\n".join(diff))
     share = len(killed) / len(sample)
     print(f"\n{room}: {len(killed)} of {len(sample)} mutants noticed ({share:.0%}), of {of} in all")

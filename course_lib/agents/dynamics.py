@@ -20,7 +20,7 @@ from course_lib.agents.networks import (
     Params,
     adam,
     adam_init,
-    clip_norm,
+    clip_each,
     gradients,
     mlp,
     mlp_init,
@@ -134,7 +134,7 @@ def learner(
         mean, logvar = _normalised(free, x[rows])
         each = likelihood_loss(mean, logvar, y[rows]) if loss == "likelihood" else (mean - y[rows]) ** 2
         total = each.mean(dim=(1, 2)).sum()  # members share nothing: the gradient of each is its own
-        grads = clip_norm(gradients(total, free), 10.0)
+        grads = clip_each(gradients(total, free), 10.0)
         free, memory = adam(free, grads, state["adam"], rate)
         free = {name: p.detach() for name, p in free.items()}
         state = {"params": free, "adam": memory, "rows": state["rows"]}

@@ -17,12 +17,13 @@ def mlp_init(
     sizes: Sequence[int],
     generator: torch.Generator,
     last: float = 1.0,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
 ) -> Params:
     """Parameters of a network with layers of these sizes: `W0` [in, out], `b0` [out], `W1`, `b1`, and so on.
 
     Weights are normal with standard deviation 1/√in, so that signals keep their size from layer to layer;
     biases are 0. `last` multiplies the weights of the last layer: .01 makes a policy begin near uniform.
+    Without a dtype the numbers are of torch's default type, as everywhere in torch.
     """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"sizes is {list(sizes)}: give at least two whole numbers from 1, input first.")

@@ -190,13 +190,12 @@ class Networks:
         with torch.no_grad():
             tasks, steps = self.tasks, []
             s = tasks.start(self.episodes, self.generator)
-            std, layers = params["log_std"].exp().unsqueeze(-2), range(len(params) // 2)
-            layers = [(params[f"pi_W{k}"], params[f"pi_b{k}"].unsqueeze(-2)) for k in layers]
+            layers, std = _layers(params), params["log_std"].exp().unsqueeze(-2)
             shape = (tasks.horizon, *s.shape[:2], tasks.action_size)
             noise = torch.randn(shape, generator=self.generator, device=self.generator.device).to(s.device)
-            for t in range(tasks.horizon):
+            for e in (std * noise).unbind():
                 obs = tasks.observe(s)
-                action = _mean_action(layers, obs) + std * noise[t]
+                action = _mean_action(layers, obs) + e
                 s, reward, _ = tasks.step(s, self.scale * action, self.generator)
                 steps.append((obs, action, reward))
             obs, action, reward = (torch.stack(part, dim=2) for part in zip(*steps, strict=True))
@@ -204,7 +203,7 @@ class Networks:
 
     def log_prob(self, params: Params, data: Data) -> Tensor:
         obs, action = (x.flatten(1, 2) for x in (data.obs, data.action))
-        return pg.log_prob(params, pg.outputs(params, obs), action).reshape(data.reward.shape)
+        return pg.log_prob(params, _mean_action(_layers(params), obs), action).reshape(data.reward.shape)
 
     def weight(self, data: Data) -> Tensor:
         to_go = returns_to_go(data.reward, self.gamma)
@@ -215,8 +214,12 @@ class Networks:
         return data.reward.sum(dim=-1)
 
 
+def _layers(params: Params) -> list[tuple[Tensor, Tensor]]:
+    return [(params[f"pi_W{k}"], params[f"pi_b{k}"].unsqueeze(-2)) for k in range(len(params) // 2)]
+
+
 def _mean_action(layers: list[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
-    """What `pg.outputs` gives, for playing: nothing to differentiate, so one operation a layer."""
+    """What `pg.outputs` gives, with fewer passes over memory: x W + b in one, and tanh in place."""
     for W, b in layers[:-1]:
         x = torch.baddbmm(b, x, W).tanh_()
     return torch.baddbmm(layers[-1][1], x, layers[-1][0])
@@ -232,13 +235,16 @@ def returns_to_go(reward: Tensor, gamma: float) -> Tensor:
 
 
 def linear_baseline(obs: Tensor, to_go: Tensor, ridge: float = 1e-5) -> Tensor:
-    """The least-squares fit of returns to go [M, E, T] by features of state and time, task by task."""
+    """The least-squares fit of returns to go [M, E, T] by features of state and time, task by task.
+
+    In double precision: t, t² and t³ are nearly dependent, and single precision lost four digits of the fit.
+    """
     M, E, T, _ = obs.shape
     t = (torch.arange(T, device=obs.device, dtype=obs.dtype) / T).expand(M, E, T)[..., None]
-    x = torch.cat([obs, obs**2, t, t**2, t**3, torch.ones_like(t)], dim=-1).flatten(1, 2)
+    x = torch.cat([obs, obs**2, t, t**2, t**3, torch.ones_like(t)], dim=-1).flatten(1, 2).double()
     gram = x.mT @ x + ridge * len(x[0]) * torch.eye(x.shape[-1], device=x.device, dtype=x.dtype)
-    w = torch.linalg.solve(gram.double(), (x.mT @ to_go.flatten(1)[..., None]).double()).to(x.dtype)
-    return (x @ w)[..., 0].reshape(to_go.shape)
+    w = torch.linalg.solve(gram, x.mT @ to_go.flatten(1)[..., None].double())
+    return (x @ w).reshape(to_go.shape).to(to_go.dtype)
 
 
 def policy_init(tasks, hidden, generator: torch.Generator, log_std: float = 0.0) -> Params:
@@ -312,15 +318,19 @@ def learned(free: Params) -> tuple[Params, list[Params]]:
     return theta, [sizes[k] for k in sorted(sizes)]
 
 
-def returns_after(theta: Params, worlds: Networks, alpha: Rates, steps: int) -> Tensor:
+def returns_after(
+    theta: Params, worlds: Networks, alpha: Rates, steps: int, still: bool = False
+) -> Tensor:
     """The mean return of each task after 0, 1, …, `steps` inner steps on fresh episodes, [steps + 1, M].
 
-    alpha may be a list with one for every step.
+    alpha may be a list with one for every step. `still`: judged by the mean actions, without noise; the steps
+    are taken on noisy episodes all the same.
     """
     sizes = list(alpha) if isinstance(alpha, list | tuple) else [alpha] * steps
     phi, found = require_grad(per_task(theta, len(worlds.tasks))), []
     for k in range(steps + 1):
-        found.append(worlds.value(worlds.play(phi)).mean(dim=-1))
+        judged = phi | {"log_std": phi["log_std"] - 20} if still else phi
+        found.append(worlds.value(worlds.play(judged)).mean(dim=-1))
         if k < steps:
             phi = require_grad(adapted(phi, worlds, sizes[k], 1, "none")[0])
     return torch.stack(found)

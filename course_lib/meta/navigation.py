@@ -1,7 +1,7 @@
 """2-D navigation by meta policy gradients, as chapter 15 trains and judges it."""
 
 import math
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from course_lib.agents.networks import Params, per_task, require_grad
 from course_lib.agents.training import train
 from course_lib.meta.meta_gradient import Networks, Rates, adapted, learned, learner, returns_after
+from course_lib.repro import running
 from course_lib.worlds.tasks import PointTasks, point_tasks
 
 UPDATES, TASKS, LOOK = 120, 20, 10  # every ten updates a look at validation goals
@@ -30,9 +31,10 @@ def rate(update: int) -> float:
 def train_start(seed: int, updates: int = UPDATES, folder: str | Path | None = None) -> tuple[Params, Params]:
     """theta and its step sizes, as they were when one step brought most on validation goals.
 
-    The run is kept in `folder`, from where it goes on if it was interrupted.
+    The run is kept in `folder`, or where `repro.running` says, from where it goes on if it was interrupted.
     """
-    path = Path(folder or tempfile.gettempdir()) / f"15_navigation_{seed}.pt"
+    name = f"15_navigation_{seed}"
+    path = Path(folder) / f"{name}.pt" if folder else running(name)
     begin, update = learner(goals, TASKS, rate=rate, seed=seed, **RECIPE)
 
     def first():
@@ -61,10 +63,14 @@ def held_out(
     goals: int = 40,
     horizon: int = 100,
     episodes: int = 20,
+    still: bool = False,
 ) -> Tensor:
-    """Mean returns after 0 … `steps` inner steps of so many episodes, on held-out goals, [k, goals]."""
+    """Mean returns after 0 … `steps` inner steps of so many episodes, on held-out goals, [k, goals].
+
+    `still`: those of the mean actions, see `returns_after`.
+    """
     tasks = point_tasks(goals, split, seed=1, horizon=horizon)
-    return returns_after(theta, Networks(tasks, episodes, Generator().manual_seed(5)), sizes, steps)
+    return returns_after(theta, Networks(tasks, episodes, Generator().manual_seed(5)), sizes, steps, still)
 
 
 def plan(theta: Params, size: Params, steps: int = 3) -> tuple[list[Params], list[float]]:
@@ -79,12 +85,12 @@ def plan(theta: Params, size: Params, steps: int = 3) -> tuple[list[Params], lis
 
 
 def navigate(seed: int, runs: int = 10) -> dict[str, np.ndarray]:
-    """Train `runs` starts: scores [runs, 4, 40] on test goals, factors [runs, 3], and the first start."""
+    """Train `runs` starts: scores [runs, 4, 400] on test goals, factors [runs, 3], and the first start."""
     scores, factors, first = [], [], {}
     for run in range(seed, seed + runs):
         theta, size = train_start(run)
         sizes, used = plan(theta, size)
-        scores.append(held_out(theta, sizes, 3).numpy())
+        scores.append(held_out(theta, sizes, 3, goals=400).numpy())
         factors.append(used)
         first = first or {f"theta.{name}": p.numpy() for name, p in theta.items()} | {
             f"size.{name}": p.numpy() for name, p in size.items()
@@ -92,10 +98,18 @@ def navigate(seed: int, runs: int = 10) -> dict[str, np.ndarray]:
     return {"scores": np.array(scores), "factors": np.array(factors), **first}
 
 
+def half_widths(scores: np.ndarray) -> np.ndarray:
+    """Half the 95 % interval of the mean of scores [runs, k, goals], for other runs and other goals, [k]."""
+    runs, goals = scores.mean(axis=2), scores.mean(axis=0)
+    return 1.96 * np.sqrt(runs.var(axis=0, ddof=1) / len(runs) + goals.var(axis=1, ddof=1) / goals.shape[1])
+
+
 def walks(
     theta: Params, sizes: list[Params], tasks: PointTasks, paths: int = 4, every: int = 3
 ) -> np.ndarray:
-    """Paths of the policy after 0, 1, … inner steps, [steps + 1, M, paths, places, 2]."""
+    """Paths of the policy after 0, 1, … inner steps, [steps + 1, M, paths, places, 2], in 16 digits."""
+    theta, *sizes = ({name: p.double() for name, p in params.items()} for params in (theta, *sizes))
+    tasks = replace(tasks, goal=tasks.goal.double())
     worlds, shown = Networks(tasks, 20, Generator().manual_seed(0)), []
     phi = require_grad(per_task(theta, len(tasks)))
     for size in [*sizes, sizes[-1]]:  # the step after the last walk is not used

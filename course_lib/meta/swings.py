@@ -7,6 +7,7 @@ with CEM; its nominal model is the light pendulum's own, or any other that is gi
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
+from tqdm.auto import tqdm
 
 from course_lib.agents import dynamics, mpc
 from course_lib.agents.networks import Params, adam, adam_init, gradients, mlp, mlp_init, require_grad
@@ -119,7 +120,7 @@ def distil(
     params = {name: torch.stack([p[name] for p in each]) for name in each[0]}
     for teaching in (True, False):
         state, plan = hanging(students * episodes, generator), None
-        for _ in range(steps):
+        for _ in tqdm(range(steps), "controller" if teaching else "policies", leave=False):
             plan, q = ask(state, None if plan is None else mpc.shift(plan), generator)
             seen.append(state.reshape(students, episodes, 2))
             answers.append(q.reshape(students, episodes, -1))

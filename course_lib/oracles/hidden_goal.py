@@ -14,6 +14,7 @@ Sources: Zintgraf et al. 2020 (the task); Duff 2002 (Bayes-adaptive MDPs); Osban
 sampling).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count, pairwise
@@ -150,6 +151,28 @@ def path_rewards(grid: HiddenGoal, path: np.ndarray) -> np.ndarray:
         on[e] = at_once[found].sum() + (grid.horizon + 1 - visits.argmax(axis=0))[now].sum()
         found |= now
     return OFF * grid.horizon + (ON - OFF) * on / len(grid.goals)
+
+
+def full_tours(grid: HiddenGoal) -> np.ndarray:
+    """All first episodes that waste no step, [N, horizon + 1], as cells.
+
+    From the first step at which there can be a goal, each step ends on a cell where it can be and where the
+    agent was not before: no other first episode earns more. N is 0 where there are not enough such cells.
+    """
+    tours, first = [[0]], grid.distance.min()
+    for t in range(1, grid.horizon + 1):
+        longer = []
+        for tour in tours:
+            good = (c for c in grid.neighbours(tour[-1]) if t < first or (c in grid.goals and c not in tour))
+            longer += [[*tour, cell] for cell in good]
+        tours = longer
+    return np.array(tours).reshape(-1, grid.horizon + 1)
+
+
+def on_one_way(grid: HiddenGoal, cells: Iterable[int]) -> bool:
+    """Whether one shortest way from the start, to the last of these cells, goes through all of them."""
+    way = np.array([0, *sorted(cells)])  # a shortest way never goes back in reading order
+    return bool(grid.between(way[:-1], way[1:]).sum() == grid.between(0, way[-1]))
 
 
 def bayes_optimal(grid: HiddenGoal, episodes: int) -> Plan:

@@ -203,7 +203,7 @@ class PointTasks(Tasks):
     action_size: ClassVar[int] = 2
 
     def start(self, episodes: int, generator: torch.Generator | None = None) -> Tensor:
-        return torch.zeros(*self._episodes(episodes), 2, device=self.device)
+        return torch.zeros(*self._episodes(episodes), 2, dtype=self.goal.dtype, device=self.device)
 
     def observe(self, state: Tensor) -> Tensor:
         return state
@@ -211,8 +211,9 @@ class PointTasks(Tasks):
     def step(self, state: Tensor, action: Tensor, generator: torch.Generator | None = None):
         state = state + self._forces(state, action).clamp(-self.largest, self.largest)
         distance = (state - self.goal[:, None]).norm(dim=-1)
-        near = torch.where(distance <= self.radius, 1 - distance, 0.0)
-        return state, near if self.sparse else -distance, self._never(state)
+        if self.sparse:
+            return state, torch.where(distance <= self.radius, 1 - distance, 0.0), self._never(state)
+        return state, -distance, self._never(state)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class CartPole:
     """
 
     device: str | torch.device = "cpu"
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype | None = None  # torch's default type
     horizon: int = 500
     obs_size: int = 4
     n_actions: int = 2
@@ -72,7 +72,7 @@ class Pendulum:
     length: float | torch.Tensor = 1.0
     gravity: float | torch.Tensor = 10.0
     device: str | torch.device = "cpu"
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype | None = None  # torch's default type
     horizon: int = 200
     obs_size: int = 3
     action_size: int = 1
