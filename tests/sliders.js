@@ -47,6 +47,14 @@ window.sliders = {
     requestAnimationFrame(look);
   }),
 
+  // The parts of a figure or a box that stand out of it on the right, but for what scrolls within it.
+  sticksOut: (box) => {
+    const edge = Math.min(box.getBoundingClientRect().right, window.innerWidth) + 1;
+    const parts = [...box.querySelectorAll("input, button, label, figcaption, .widget-readout, .noUi-base, .jupyter-widgets")];
+    const out = parts.map((part) => [part.getBoundingClientRect().right - edge, part.className || part.tagName]);
+    return out.filter(([pixels]) => pixels > 0);
+  },
+
   // Count what the kernel says from now on.
   listen: () => {
     window.messages = [];

@@ -97,6 +97,9 @@ def put(self, result, original=widgets.Live.put):
 widgets.scrub_html, widgets.Live.put = scrub_html, put
 """
 
+SOURCE = "i => jupyterapp.shell.currentWidget.content.widgets[i].model.sharedModel.getSource()"
+EDIT = "([i, s]) => jupyterapp.shell.currentWidget.content.widgets[i].model.sharedModel.setSource(s)"
+
 
 @dataclass
 class Opened:
@@ -391,6 +394,46 @@ def test_restart_and_run_all_again_works(small):
     by_keyboard(small.page, next(figures(small.page)), small.drawn("scrub")[-1])
     assert len(small.drawn("scrub")) == 2
     assert lab.failures(small.page) == small.errors == []
+
+
+def test_a_window_that_changes_its_size_keeps_figures_and_sliders_within_it(small):
+    page, (pictures, *_) = small.page, small.drawn("scrub")[-1:]
+    try:
+        for width in (1600, 700, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.wait_for_timeout(500)
+            for element in (*figures(page), *boxes(page)):
+                assert element.evaluate("sliders.sticksOut") == []
+            by_keyboard(page, next(figures(page)), pictures)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 900})
+    assert small.errors == []
+
+
+def test_the_same_notebook_in_two_tabs_has_one_kernel_and_overwrites_nothing_unasked(server, chrome):
+    path = server.folder / "twice.ipynb"
+    lab.write_notebook(path, "a = 1", "print(a)")
+    one, other = chrome.new_page(), chrome.new_page()
+    for page in (one, other):
+        lab.open_notebook(page, server, path.name)
+    lab.run_all(one)
+    other.evaluate(EDIT, [0, "b = 2"])
+    lab.run_all(other)
+    assert lab.failures(other) == [] and lab.cells_with(other, "1\\n") == [1], "a is known in both"
+    one.evaluate(EDIT, [0, "a = 3"])
+    one.wait_for_timeout(1000)
+    lab.save(one)
+    one.wait_for_timeout(1000)
+    other.evaluate("void jupyterapp.commands.execute('docmanager:save')")
+    dialog = other.wait_for_selector(".jp-Dialog")
+    assert "changed on disk" in dialog.inner_text()
+    assert {b.inner_text() for b in dialog.query_selector_all("button")} >= {"Cancel", "Revert", "Overwrite"}
+    assert nbformat.read(path, 4).cells[0].source == "a = 3", "the first tab's work is on the disk"
+    dialog.query_selector("button:has-text('Cancel')").click()
+    assert other.evaluate(SOURCE, 0) == "b = 2", "the second tab's work is in its window"
+    for page in (one, other):
+        page.close()
 
 
 @pytest.mark.parametrize("width", [1000, 390])

@@ -28,6 +28,7 @@ PARTS = {
     "cycler": "matplotlib",
     "pillow": "matplotlib",
     "jupyter-core": "jupyterlab",
+    "jupyter-client": "nbval",
 }
 
 

@@ -124,14 +124,49 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     assert second["losses"] == first["losses"]
 
 
-def test_a_broken_or_foreign_file_is_refused_with_the_mend(tmp_path):
+def test_a_foreign_file_is_refused_with_the_mend(tmp_path):
     path = tmp_path / "run.pt"
-    path.write_bytes(b"not a state")
+    path.write_bytes(b"my notes")
     with pytest.raises(ValueError, match="delete it to start afresh"):
         train(*noisy_descent(), 5, path=path, about="test", show=False)
+    assert path.read_bytes() == b"my notes"
     path.unlink()
     train(*noisy_descent(), 5, path=path, about="test", show=False)
     with pytest.raises(ValueError, match="not 'other'"):
         train(*noisy_descent(), 5, path=path, about="other", show=False)
+    with pytest.raises(ValueError, match="with other settings"):
+        train(*noisy_descent(), 5, path=path, about="test", settings=0.5, show=False)
     with pytest.raises(ValueError, match="more than the 3"):
         train(*noisy_descent(), 3, path=path, about="test", show=False)
+
+
+@pytest.mark.parametrize("harm", ["cut", "value", "format"])
+def test_a_damaged_file_is_not_trusted_and_the_run_starts_afresh(tmp_path, capsys, monkeypatch, harm):
+    path = tmp_path / "run.pt"
+    whole = train(*noisy_descent(), 8, path=path, about="test", show=False)
+    body = bytearray(path.read_bytes())
+    body[-3000] ^= 1  # within the file, one bit is another one
+    if harm == "format":
+        monkeypatch.setattr("course_lib.agents.training.FORMAT", 99)
+    else:
+        path.write_bytes(body if harm == "value" else path.read_bytes()[:-40])
+    again = train(*noisy_descent(), 8, path=path, about="test", show=False)
+    assert capsys.readouterr().out == "run.pt: damaged, or of an older format; starting afresh.\n"
+    assert again["losses"] == whole["losses"]
+    train(*noisy_descent(kill_at=0), 8, path=path, about="test", show=False)  # stored anew
+
+
+def test_a_full_disk_is_said_once_and_stops_no_run(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "run.pt"
+    train(*noisy_descent(), 2, path=path, about="test", show=False)
+    old = path.read_bytes()
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    state = train(*noisy_descent(), 8, path=path, every=2, about="test", show=False)
+    assert state["losses"] == train(*noisy_descent(), 8, show=False)["losses"]
+    said = capsys.readouterr().out
+    assert said.startswith("run.pt: could not be stored (No space left on device).") and said.count("\n") == 1
+    assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]

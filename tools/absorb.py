@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 from jupytext.myst import notebook_to_myst
 
-from tools.build import ROOT, Refused, compare, texts
+from tools.build import ROOT, Refused, compare, texts, write_whole
 from tools.cells import Cell, cell_of, cells_of, to_notebook
 from tools.chapter import Chapter, TextError, chapter_view, line_roles, read
 
@@ -183,7 +183,7 @@ def absorb_file(root: Path, name: str) -> str:
     changes = [*compare(chapter_view(read(text, path.stem)), cells_of(notebook))]
     if new_text == text:
         return f"{path.name}: nothing to absorb"
-    path.write_text(new_text, encoding="utf-8", newline="\n")
+    write_whole(path, new_text.encode())
     return "\n".join([f"{path.name}: absorbed. Now build {path.stem}", *changes])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from difflib import SequenceMatcher
@@ -73,9 +74,20 @@ def run_and_write(notebook: nbformat.NotebookNode, target: Path, name: str, opti
     if late and options.strict_time:
         raise Refused(f"{name}: not written. {late}")
     content = execute.to_bytes(notebook)
-    target.write_bytes(content)
+    write_whole(target, content)
     line = f"{name}  {seconds:.1f} s  {len(notebook.cells)} cells  {len(content) / 1e6:.2f} MB"
     return f"{line}  WARNING: {late}" if late else line
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step: on a full disk the old one stays, and no half one takes its place."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_bytes(content)
+        os.replace(new, path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise Refused(f"{path.name} could not be written ({error.strerror}); it is as it was") from None
 
 
 def lateness(target: Path, seconds: float) -> str:

@@ -86,5 +86,5 @@ def cell_of(node: nbformat.NotebookNode) -> Cell:
 
 
 def tidy(source: str) -> str:
-    """Newlines around a source are no part of it: the text cannot hold them."""
-    return source.strip("\n").rstrip()
+    """Newlines around a source are no part of it: the text cannot hold them. Windows ends lines by \\r\\n."""
+    return source.replace("\r\n", "\n").strip("\n").rstrip()

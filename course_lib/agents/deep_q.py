@@ -6,7 +6,6 @@ settings of a sweep, cost little more than one. The worlds are those of `worlds.
 """
 
 import itertools
-import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 
 from course_lib.agents.networks import Params, adam, adam_init, gradients, mlp, mlp_init, require_grad
 from course_lib.agents.training import generator_from, train
+from course_lib.repro import running
 
 BUCKETS = 20  # points of a learning curve
 TRIALS = 40  # validations in a run
@@ -243,11 +243,11 @@ def dqn(world, steps: int, *, path: str | Path | bool = False, show: bool = True
     choose     observations [A, ..., obs] → greedy actions [A, ...] by theta; `choose_last`: by last
 
     With a `path` the run is stored there as it goes on, and continued from there, bit for bit. True stores it
-    in the folder for temporary files until it has ended.
+    where `repro.running` says, until it has ended.
     """
     run = DQN(world, steps, **settings)
     about = f"dqn {zlib.crc32(repr(run).encode()):08x}"  # a stored run with other settings is refused
-    at = Path(tempfile.gettempdir(), f"course {about}.pt") if path is True else path or None
+    at = running(f"course {about}") if path is True else path or None
     state = train(run.begin, run.update, steps // run.envs, path=at, about=about, every=200, show=show)
     if path is True:
         at.unlink(missing_ok=True)

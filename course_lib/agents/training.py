@@ -1,5 +1,7 @@
 """Long training runs that show their progress, store where they are, and go on bit for bit after a kill."""
 
+import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Callable
@@ -8,8 +10,8 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-FORMAT = 1  # raise it when the way states are stored changes: older files then start afresh
-MEND = "delete it to start afresh"
+FORMAT = 2  # raise it when the way states are stored changes: older files then start afresh
+MAGIC = b"course_lib training "  # begins each file; then the format, a checksum, and what torch.save writes
 
 
 def train(
@@ -20,6 +22,7 @@ def train(
     path: str | Path | None = None,
     every: int = 100,
     about: str = "training",
+    settings: object = None,
     show: bool = True,
 ) -> dict:
     """The last state of: state = begin(), then state = update(state), `steps` times, with a progress bar.
@@ -27,11 +30,14 @@ def train(
     A state is a dict of tensors, numbers, text and such dicts or lists: all that the next update needs,
     random generators too (as `generator.get_state()`), so that a run stopped at any moment and started again
     with the same `path` ends with the same bits. The state is stored there every `every` updates and at the
-    end, in one step (a kill leaves no half file). A file of other code, recognised by `about`, is refused.
+    end, in one step (a kill leaves no half file). A file of another run, told by `about` and by how its
+    `settings` are written, is refused; one that is damaged (it has a checksum) or of an older format is not
+    used, with a message. If the disk is full, a message says so, and the run goes on.
     """
     if steps < 0 or every < 1:
         raise ValueError(f"steps is {steps} and every is {every}: give steps from 0 and every from 1.")
-    done, state = _load(path, about) if path and Path(path).exists() else (0, begin())
+    kind, can_store = (about, repr(settings)), True
+    done, state = (path and _load(Path(path), kind)) or (0, begin())
     if done > steps:
         raise ValueError(
             f"{path} holds {done} updates, more than the {steps} asked for: delete it to start afresh."
@@ -42,7 +48,7 @@ def train(
             done += 1
             bar.update()
             if path and (done % every == 0 or done == steps):
-                _save(Path(path), done, state, about)
+                can_store = _stored(Path(path), (kind, done, state), can_store)
     return state
 
 
@@ -53,29 +59,55 @@ def generator_from(state: torch.Tensor) -> torch.Generator:
     return generator
 
 
-def _save(path: Path, done: int, state: dict, about: str) -> None:
+def _stored(path: Path, run: tuple, could: bool) -> bool:
+    """Store where the run is, and whether that went well; the first time it does not, say so."""
+    try:
+        _save(path, *run)
+    except OSError as error:
+        if could:
+            print(
+                f"{path.name}: could not be stored ({error.strerror or error}). The run goes on; "
+                "if it is stopped, it starts again from what was stored last."
+            )
+        return False
+    return True
+
+
+def _save(path: Path, kind: tuple[str, str], done: int, state: dict) -> None:
+    memory = io.BytesIO()
+    torch.save({"kind": kind, "done": done, "state": state}, memory)
+    body = memory.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".pt")
     try:
         with os.fdopen(handle, "wb") as file:
-            torch.save({"format": FORMAT, "about": about, "done": done, "state": state}, file)
+            file.write(_head(body) + body)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def _load(path: str | Path, about: str) -> tuple[int, dict]:
-    """Where the stored run stood. Nothing but tensors and plain data is read: no code in the file can run."""
-    try:
-        file = torch.load(path, weights_only=True)
-        kind = file["format"], file["about"]
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read ({type(error).__name__}): delete it to start afresh."
-        ) from error
-    if kind != (FORMAT, about):
-        raise ValueError(
-            f"{path} holds {kind[1]!r} (format {kind[0]}), not {about!r}: delete it to start afresh."
-        )
+def _head(body: bytes) -> bytes:
+    return MAGIC + f"{FORMAT} {hashlib.sha256(body).hexdigest()}\n".encode()
+
+
+def _load(path: Path, kind: tuple[str, str]) -> tuple[int, dict] | None:
+    """Where the stored run stood; None if nothing is stored, or nothing that can be trusted.
+
+    Nothing but tensors and plain data is read: no code in the file can run.
+    """
+    if not path.exists():
+        return None
+    head, _, body = path.read_bytes().partition(b"\n")
+    if not head.startswith(MAGIC):
+        raise ValueError(f"{path} is no stored run: delete it to start afresh.")
+    if head + b"\n" != _head(body):
+        print(f"{path.name}: damaged, or of an older format; starting afresh.")
+        return None
+    file = torch.load(io.BytesIO(body), weights_only=True)
+    if tuple(file["kind"]) != kind:
+        same = file["kind"][0] == kind[0]
+        what = "this run with other settings" if same else f"{file['kind'][0]!r}, not {kind[0]!r}"
+        raise ValueError(f"{path} holds {what}: delete it to start afresh.")
     return file["done"], file["state"]

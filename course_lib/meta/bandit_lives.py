@@ -131,14 +131,14 @@ def trained(
     updates `at` is gathered under `seen`. With `more`, a second run starts from the weights of the first."""
     name = f"rl2_{K}_{T}_{seed}"
     begin, update = rl2(fresh_bandits(K, T, seed, recipe.updates), recipe, seed, above_average)
-    state = train(begin, watched(update, look, at), recipe.updates, path=running(name), about=name)
+    how = dict(path=running(name), about=name, settings=(recipe, list(at)))
+    state = train(begin, watched(update, look, at), recipe.updates, **how)
     if more is None:
         return state
     again, update = rl2(fresh_bandits(K, T, seed + 10**5, 0), more, seed, above_average)
     name = f"{name}_more"
-    state = train(
-        lambda: again() | {"params": state["params"]}, update, more.updates, path=running(name), about=name
-    )
+    how = dict(path=running(name), about=name, settings=(recipe, more))
+    state = train(lambda: again() | {"params": state["params"]}, update, more.updates, **how)
     return state | {"seen": []}
 
 

@@ -485,4 +485,5 @@ def learn(
     begin, update = learner(tasks_for, recipe, kind, seed)
     path = running(f"{name}_{seed}") if name else None
     about = f"{name or kind} {seed}"
-    return train(lambda: begin() | known, update, recipe.updates, path=path, every=20, about=about, show=show)
+    how = dict(path=path, every=20, about=about, settings=recipe, show=show)
+    return train(lambda: begin() | known, update, recipe.updates, **how)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from course_lib.agents.networks import Params
 from course_lib.agents.training import train
@@ -130,7 +131,7 @@ def shifted(
     Who: RL² networks `pairs`, transformers drawn and likeliest, and ten learned rules.
     """
     table = np.zeros((len(MEANS), len(SUMS), 4, 10))
-    for i, j in np.ndindex(table.shape[:2]):
+    for i, j in tqdm(list(np.ndindex(table.shape[:2])), "priors", leave=False):
         rng, a, b = np.random.default_rng([seed, i, j]), MEANS[i] * SUMS[j], (1 - MEANS[i]) * SUMS[j]
         p = torch.tensor(rng.beta(a, b, size=(3_000, 2))).float()
         tests = bandit_lives.taped(BanditTasks(p, 20), seed)

@@ -213,7 +213,8 @@ def imitation(lives: Lives, recipe: Recipe, seeds: Sequence[int]) -> tuple[Calla
 def imitate(lives: Lives, recipe: Recipe, seeds: Sequence[int] = (0,), name: str = "", show=True) -> Params:
     """The networks after a whole run, with a leading axis; with a name, a run that was killed goes on."""
     path, about = (running(name), name) if name else (None, "imitation")
-    state = train(*imitation(lives, recipe, seeds), recipe.updates, path=path, about=about, show=show)
+    how = dict(path=path, about=about, settings=recipe, show=show)
+    state = train(*imitation(lives, recipe, seeds), recipe.updates, **how)
     return {key: p.detach() for key, p in state["params"].items()}
 
 

@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from course_lib.agents import deep_q, dynamics
 from course_lib.agents.networks import Params, gru_init, mlp, mlp_init
 from course_lib.agents.training import generator_from, train
 from course_lib.meta import adaptive_dynamics as ad
+from course_lib.repro import running
 from course_lib.worlds.torch_pendulums import UNITS, Histories, WiredPendulums, wired_pendulums
 
 PLANNER = {"horizon": 20, "plans": 50, "elites": 8, "rounds": 2, "spread": 1.5, "limit": 2.0}
@@ -123,9 +125,10 @@ def adaptation(
     data = ad.random_steps(tasks, runs, 60, seeded(seed))
     validation, test = held_out("validation", runs, 40, swapped), held_out("test", runs, 100, swapped)
     found = {}
-    for name, way, ahead in (("global", "global", 16), ("gradient", "gradient", 16),
-                             ("memory", "memory", 16), ("memory, next step", "memory", 1)):  # fmt: skip
-        meta, scale = ad.fit(way, data, updates=updates, ahead=ahead, seed=seed)
+    ways = (("global", "global", 16), ("gradient", "gradient", 16),
+            ("memory", "memory", 16), ("memory, next step", "memory", 1))  # fmt: skip
+    for name, way, ahead in tqdm(ways, f"swapped {swapped}", leave=False):
+        meta, scale = ad.fit(way, data, updates=updates, ahead=ahead, seed=seed, show=True)
         ask = partial(_errors, ad.ADAPT[way], meta, scale)
         found[name] = np.array([ask(test, k) for k in LOOK_BACKS])
         if way == "memory":
@@ -224,7 +227,7 @@ def model_based(
         data, done = ad.Steps(*state["data"]), len(state["real"])
         share = 0.5 if done else 1.0  # later rounds go on from the last: half the updates, at half the rate
         how = {"updates": round(share * updates), "rate": share * rate, "start": state["meta"] or None}
-        meta, scale = ad.fit(way, data, seed=1000 * seed + done, **how, **sizes)
+        meta, scale = ad.fit(way, data, seed=1000 * seed + done, show=show, **how, **sizes)
         adapt, generator = ad.ADAPT[way], generator_from(state["generator"])
         returns = judged(adapt, meta, scale, k, split)
         more = ad.control(
@@ -298,8 +301,8 @@ def bounds(split: str = "test") -> np.ndarray:
 def race(seed: int) -> dict[str, np.ndarray]:
     """Ten runs of each road, with its best settings: `model: steps` [C], `model: returns` [C, 10] …"""
     curves = {
-        "model": model_based(seed, **BEST["model"]),
-        "DQN": by_values(seed, **BEST["values"]),
+        "model": model_based(seed, **BEST["model"], path=running(f"18_model_{seed}"), show=True),
+        "DQN": by_values(seed, **BEST["values"], path=running(f"18_values_{seed}"), show=True),
     }
     names = ("steps", "returns")
     found = {f"{road}: {n}": x for road, c in curves.items() for n, x in zip(names, c, strict=True)}

@@ -6,10 +6,8 @@ ordinary policy gradients make the return of whole trials grow: the end of an in
 Sources: Duan et al. 2016 (RL²); Wang et al. 2016; Cho et al. 2014 (the recurrent unit).
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from torch.nn.functional import one_hot
 from course_lib.agents import networks
 from course_lib.agents.networks import Params
 from course_lib.agents.training import generator_from, train
+from course_lib.repro import running
 from course_lib.worlds.tasks import Tasks
 
 
@@ -209,14 +208,10 @@ def learn(
     show: bool = True,
 ) -> dict:
     """The state at the end of a whole training run of `rl2`. With a name it can be killed: started again, it
-    goes on where it was (see `running`)."""
+    goes on where it was (see `repro.running`)."""
     path, about = (running(name), name) if name else (None, "RL²")
-    return train(*rl2(tasks_for, recipe, seed, credit), recipe.updates, path=path, about=about, show=show)
-
-
-def running(name: str) -> Path:
-    """Where a run of this name stores how far it is: a file in the folder for temporary files."""
-    return Path(tempfile.gettempdir()) / f"{name}.pt"
+    how = dict(path=path, about=about, settings=recipe, show=show)
+    return train(*rl2(tasks_for, recipe, seed, credit), recipe.updates, **how)
 
 
 def watched(update: Callable[[dict], dict], look: Callable[[Params], object], at: Sequence[int]) -> Callable:

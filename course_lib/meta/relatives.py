@@ -7,9 +7,11 @@ hidden goal. Returns are undiscounted and have an exact value, by looking back f
 
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from course_lib.agents.networks import Params, adam, adam_init, gradients, require_grad
 from course_lib.meta import penalties
@@ -155,9 +157,8 @@ def sweep(
     theta = pretrain(P, R, train.horizon, updates=60 if family == "goals" else 30)
     weights = fisher(theta, P.mean(1), train.horizon).repeat_interleave(M, 0)
     begin, scores = theta.repeat_interleave(M, 0), []
-    for w in (None, weights):
-        for alpha in alphas:
-            for k, split in enumerate(("validation", "test")):
-                J = fine_tune(make(M, split), begin, alpha, REGS, w, seed=2 * seed + k)
-                scores.append(J.unflatten(1, (draws, M)).mean(-1))
+    cases = list(product((None, weights), alphas, enumerate(("validation", "test"))))
+    for w, alpha, (k, split) in tqdm(cases, f"family {family}", leave=False):
+        J = fine_tune(make(M, split), begin, alpha, REGS, w, seed=2 * seed + k)
+        scores.append(J.unflatten(1, (draws, M)).mean(-1))
     return torch.stack(scores).unflatten(0, (2, len(alphas), 2))

@@ -14,8 +14,9 @@ def control(name: str, spec, room: str = "8em") -> ipywidgets.Widget:
         return spec
     look = {
         "description": name.replace("_", " "),
+        "tooltip": name.replace("_", " "),  # without one, ipywidgets writes "null" there
         "style": {"description_width": room},
-        "layout": {"width": "32em", "max_width": "100%"},
+        "layout": {"width": "32em", "max_width": "calc(100% - 4px)"},  # 2 px of margin on each side
     }
     if isinstance(spec, str):
         return ipywidgets.Textarea(spec, rows=spec.count("\n") + 2, **look)
