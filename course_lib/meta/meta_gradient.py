@@ -318,9 +318,7 @@ def learned(free: Params) -> tuple[Params, list[Params]]:
     return theta, [sizes[k] for k in sorted(sizes)]
 
 
-def returns_after(
-    theta: Params, worlds: Networks, alpha: Rates, steps: int, still: bool = False
-) -> Tensor:
+def returns_after(theta: Params, worlds: Networks, alpha: Rates, steps: int, still: bool = False) -> Tensor:
     """The mean return of each task after 0, 1, …, `steps` inner steps on fresh episodes, [steps + 1, M].
 
     alpha may be a list with one for every step. `still`: judged by the mean actions, without noise; the steps
