@@ -168,6 +168,10 @@ MUTANTS = {
 }
 
 
+# Somewhere each of them makes a pick that has probability 0, or (ε-greedy) a share with a tail of 1e-75; and
+# the regrets below are off by 10.6 standard errors and more, where 5.3 are allowed: accepted with 6e-8.
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_broken_rules_are_refused(name):
     of, rule = MUTANTS[name]

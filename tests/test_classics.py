@@ -86,8 +86,9 @@ def test_jacks_values_are_those_of_the_book(car_policies):
 
 
 def test_one_day_at_jacks_agrees_with_simulation():
+    """The mean reward to 5.9 standard errors (4e-9), all 441 shares to .002 (Bernstein: below 1e-15)."""
     mdp = classics.car_rental()
-    rng, n = np.random.default_rng(0), 200_000
+    rng, n = np.random.default_rng(0), 600_000
     s = mdp.labels.index((3, 18))
     morning = np.array([3 + 4, 18 - 4])  # action 1 moves 4 cars from location 2 to 1
     rented = np.minimum(morning, rng.poisson([3, 4], (n, 2)))

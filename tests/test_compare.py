@@ -84,7 +84,8 @@ def test_the_uniform_policy_has_0_and_who_is_told_has_1(family):
     assert np.abs(compare.score(uniform, tasks, 2, 3, 0)).max() < 1e-5
     told = compare.score(told_player, tasks, 2, 3, 0)
     assert told.shape == (2, 3)
-    assert np.abs(told - 1).max() < (0.12 if family == "cousins" else 1e-5)  # the worlds' own luck, 400 lives
+    # For cousins the worlds' own luck in 400 lives, six numbers of deviation .014: 8 of them, 1e-14.
+    assert np.abs(told - 1).max() < (0.12 if family == "cousins" else 1e-5)
 
 
 def test_the_plan_is_the_known_answer():
@@ -106,7 +107,8 @@ def test_nobody_beats_the_best_possible_rule_on_bandits():
     earned = player(tasks, 8, seeded(1)).sum(0)
     best = bandits.bayes_optimal_value(2, 40)
     error = float(earned.std()) / np.sqrt(2_000)
-    assert best - 1.2 < earned.mean() < best + 5 * error  # 5 standard errors: a false alarm below 1e-6
+    # Above, 5 standard errors: a false alarm below 3e-7. Below, it is .4 less with an error of .21: 7.5 SE.
+    assert best - 2 < earned.mean() < best + 5 * error
 
 
 # Gradient steps
@@ -152,7 +154,7 @@ def test_the_second_order_term_is_there_and_only_where_there_are_steps():
 
 def test_joint_training_finds_what_cousins_share():
     out = compare.run("multi-task", "cousins", 100_000, 5, draws=2, rate=0.3, entropy=0.0)
-    assert out["score"].shape == (2, 12) and out["score"].min() > 0.3
+    assert out["score"].shape == (2, 12) and out["score"].min() > 0.3  # .73 and above under other seeds
     assert np.ptp(out["score"], axis=1).max() < 1e-6  # it does not adapt
 
 
@@ -204,6 +206,7 @@ def test_an_album_learns_its_tasks_and_believes_by_bayes():
     P, R, Q, sigma = books[0]
     true_P, true_R = relatives.tables(pool._tasks)
     reached = compare.plan(true_P, true_R, 10).shape == Q.shape
+    # Means over 5,000 pairs and more: .997, .059 and .0161, the same to the second digit under other seeds.
     assert reached and abs(sigma - 1) < 0.02
     assert (R - true_R).abs().mean() < 0.1 and (P - true_P).abs().mean() < 0.02
     assert torch.allclose(P.sum(-1), torch.ones(100, 10, 5), atol=1e-5)
@@ -213,6 +216,7 @@ def test_the_right_page_of_the_album_is_found():
     tasks = BanditTasks(torch.tensor([[0.9, 0.1], [0.1, 0.9]]), 5)
     player = compare.album(compare.Counted(tasks, 20_000), 1, 8, seeded(0), temper=1.0, think="sample")
     earned = player(tasks[torch.arange(2).repeat_interleave(500)], 8, seeded(1)).mean(1)
+    # Over 1,000 lives: at first 2.67 ± .06, so 5.5 SE to the bound; at last 4.5 in all but a few.
     assert earned[0] == pytest.approx(2.5, abs=0.5) and earned[-1] > 4.4
 
 
@@ -276,6 +280,7 @@ def test_a_run_is_the_same_twice():
 @pytest.mark.parametrize(
     "method, family", [("MAML", "cousins"), ("task inference", "goals"), ("RL²", "bandits")]
 )
+@pytest.mark.one_seed("it remakes a stored result")
 def test_a_stored_run_can_be_made_again(method, family):
     stored, trouble = repro.load(DATA, 0)
     assert not trouble

@@ -124,10 +124,11 @@ def test_a_random_world_branches_as_asked(sparse):
 
 @pytest.mark.parametrize("branching", [1, 50, 150, 300])
 def test_random_worlds_of_any_branching_are_made_quickly_and_reach_all_states(branching):
+    """Half of the 600·branching next states lie in the first half: 5.5 standard errors, 4e-8 at each size."""
     mdp = random_mdp(300, 2, branching, rng=np.random.default_rng(0), sparse=True)
     np.testing.assert_array_equal(np.diff(mdp.P.indptr), branching)
-    hits = np.bincount(mdp.P.indices, minlength=300)  # each state is hit 600·branching/300 times on average
-    assert abs(hits[:150].sum() / hits.sum() - 0.5) < 0.06
+    hits = np.bincount(mdp.P.indices, minlength=300)  # without repetition in a row they spread even less
+    assert abs(hits[:150].sum() / hits.sum() - 0.5) < 5.5 * 0.5 / np.sqrt(600 * branching)
 
 
 def from_table(table, gamma, sweeps=3_000):

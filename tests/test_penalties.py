@@ -211,10 +211,12 @@ def test_ridge_solves_its_equation_with_weights(reg, n):
 def test_ridge_from_free_to_frozen():
     rng = np.random.default_rng(2)
     x, y, anchor = rng.normal(size=(3, 4, 6)), rng.normal(size=(3, 4)), rng.normal(size=6)
-    assert np.abs(penalties.ridge(x, y, anchor, 0.0) - penalties.ridge(x, y, anchor, 1e-9)).max() < 1e-6
+    free, nearly = (penalties.ridge(x, y, anchor, reg) for reg in (0.0, 1e-6))
+    # At most reg/s² of the way is missing, s the least singular value; and rounding, about 4e-15/reg.
+    missing = 1e-6 / np.linalg.svd(x, compute_uv=False)[:, -1] ** 2 * np.linalg.norm(free - anchor, axis=1)
+    assert (np.abs(nearly - free) <= missing[:, None] + 1e-7).all()
     assert np.array_equal(penalties.ridge(x, y, anchor, math.inf), np.tile(anchor, (3, 1)))
     assert np.abs(penalties.ridge(x, y, anchor, 1e12) - anchor).max() < 1e-9
-    free = penalties.ridge(x, y, anchor, 0.0)
     assert np.abs((x @ free[..., None])[..., 0] - y).max() < 1e-10  # four points, six unknowns: all are met
 
 
@@ -257,14 +259,18 @@ def test_the_best_coefficient_is_sigma2_over_tau2_exactly():
 @pytest.mark.parametrize("tau, sigma", [(0.5, 1.0), (1.0, 1.0)])
 def test_validation_finds_sigma2_over_tau2(tau, sigma):
     factors, costs = np.transpose([validated(seed, tau, sigma) for seed in range(10)])
+    # Under 300 other seeds the choice was one step of √2 off in 5 %, never two. As the loss grows by the
+    # square, two steps come with 3e-4 and three with 1e-7 (normal): they cost 5 % and 12 %.
     assert ((factors > 0.49) & (factors < 2.05)).sum() >= 9
-    assert costs.max() <= 1.02
+    assert costs.max() <= 1.06 and costs.mean() <= 1.02
 
 
 def test_validation_may_choose_to_freeze_or_to_set_free():
     rng, regs = np.random.default_rng(0), [0.0, 0.1, 1.0, 10.0, math.inf]
     for tau, sigma, answer in ((0.0, 1.0, math.inf), (1.0, 0.0, 0.0)):
-        _, x, y, x2, y2 = linear_tasks(50, 10, 6, tau, sigma, rng, np.ones(6))
+        # With 50 tasks reg = 10 was worse than ∞ by 3.6 ± .9 standard errors; with 250, 8 ± .9. Without noise
+        # the loss is 0 at reg = 0 alone.
+        _, x, y, x2, y2 = linear_tasks(250, 10, 6, tau, sigma, rng, np.ones(6))
         fits = [penalties.ridge(x, y, np.ones(6), reg) for reg in regs]
         losses = [((y2 - (x2 @ w[..., None])[..., 0]) ** 2).mean(axis=1) for w in fits]
         assert penalties.choose(regs, losses) == answer
@@ -297,7 +303,8 @@ def test_fisher_of_a_softmax_is_known():
     arms = torch.multinomial(pi, 40000, replacement=True, generator=seeded(2))
     log_prob = lambda p: torch.log_softmax(p["z"], -1)[torch.arange(40000), arms]  # noqa: E731
     got = penalties.fisher(theta, log_prob, 40000)["z"]
-    assert (got - pi * (1 - pi)).abs().max() < 8 * 0.5 / 200  # 8 deviations of a mean in [0, 1]
+    # 8 deviations of a mean in [0, 1], by Hoeffding 3 · 2 exp(−2 · 40,000 · .02²) = 8e-14
+    assert (got - pi * (1 - pi)).abs().max() < 8 * 0.5 / 200
 
 
 def test_ewc_replaces_the_old_data_where_features_do_not_mix():
@@ -331,7 +338,7 @@ def test_a_learner_learns_and_resumes_bit_for_bit(tmp_path, method):
     again = train(*learner, 60, path=tmp_path / "run.pt", show=False)
     assert all(torch.equal(whole["theta"][n], again["theta"][n]) for n in whole["theta"])
     assert whole["losses"] == again["losses"]
-    assert np.mean(whole["losses"][-10:]) < 0.8 * np.mean(whole["losses"][:10])
+    assert np.mean(whole["losses"][-10:]) < 0.8 * np.mean(whole["losses"][:10])  # it becomes a tenth
 
 
 @pytest.mark.parametrize(
@@ -424,6 +431,7 @@ def test_the_policys_fisher_is_that_of_its_samples():
     sampled = visits[:, None] * (pi * (1 - pi))[0]
     exact = relatives.fisher(logits, P, 10)[0]
     assert abs(float(exact.mean()) - 1) < 1e-5
+    # In 12 other families the largest of 50 differences was .007 to .019: a standard error of .007 or less.
     assert (sampled / sampled.mean() / exact - 1).abs().max() < 0.08
 
 
@@ -433,7 +441,7 @@ def test_frozen_policies_keep_their_return_and_free_ones_learn():
     theta = relatives.pretrain(P[None], R[None], 10, 5).expand(20, -1, -1)
     J = relatives.fine_tune(worlds, theta, 1.0, (0.0, math.inf))
     assert (J[1] - relatives.returns(theta, P, R, 10)).abs().max() < 1e-4
-    assert (J[0] - J[1]).mean() > 1.0
+    assert (J[0] - J[1]).mean() > 1.0  # 4.1, with a standard error below .4 over the 20 worlds
 
 
 def test_a_sweep_of_every_family():
@@ -444,6 +452,7 @@ def test_a_sweep_of_every_family():
 
 
 @pytest.mark.slow
+@pytest.mark.one_seed("it remakes a stored result")
 def test_the_stored_study_is_remade():
     stored = np.load(Path(__file__).parent.parent / "chapters/data/20_families.npz")["siblings"]
     again = relatives.sweep(0.2, (0.3, 1.0, 3.0, 10.0), draws=20, M=40, seed=0).numpy()

@@ -104,6 +104,7 @@ def test_right_answers_pass(name):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs Unix signals, to end what never ends")
+@pytest.mark.one_seed("the tests of a set draw their worlds from seeds that are part of it")
 @pytest.mark.parametrize("name", SETS)
 def test_wrong_answers_are_refused(name, capsys):
     problems, wrong = SETS[name], variants(name)["WRONG"]

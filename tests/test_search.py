@@ -1,7 +1,9 @@
 """Tree search against exact answers: minimax, planning, formulas, and variants that are wrong on purpose.
 
 Seeds are fixed, so a test that passes once passes always. Where a check is statistical, a comment says how
-often it would fail by chance under another seed: at most once in a million.
+often it would fail by chance under another seed: at most once in a million. How often UCT errs has no
+formula; it was counted. In tic-tac-toe: in 15 of 3,762 searches of 250 simulations (always in the same 6
+positions of 627), in 2 of 7,524 searches of 600, in none of 5,016 searches of 2,000.
 """
 
 import inspect
@@ -13,6 +15,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from random_worlds import fixed_rng
 from scipy import stats
 from scipy.sparse import csr_array
 
@@ -139,7 +142,7 @@ def test_a_random_fill_is_a_legal_game_and_its_first_four_is_the_winner():
 
 @pytest.mark.parametrize("moves", [[], [3, 3, 3, 3, 3, 2, 2, 4, 4, 1], [0, 1, 0, 1, 0, 1]])
 def test_three_kinds_of_playout_have_one_distribution(moves):
-    """Move by move, on ints, and on arrays. A share is off by 5.2 standard errors with probability 2e-7."""
+    """Move by move, on ints, on arrays: 4 shares, each off by 5.2 standard errors with probability 2e-7."""
     state, n = ConnectFour.after(moves), 4000
 
     class Plain:  # hides `.playout`, so that roll_out goes move by move
@@ -152,7 +155,7 @@ def test_three_kinds_of_playout_have_one_distribution(moves):
         def play(self, a):
             return Plain(self.state.play(a))
 
-    coin = Random(3)
+    coin = Random(int(np.random.default_rng(3).integers(2**32)))
     slow = [search.roll_out(Plain(state), coin) for _ in range(n)]
     quick = [state.playout(coin) for _ in range(n)]
     many = ConnectFours.of([state] * (10 * n)).playout(np.random.default_rng(4))
@@ -213,7 +216,7 @@ def test_random_play_has_its_known_value():
     assert random_value(TicTacToe()) == pytest.approx(0.5849 - 0.2881, abs=1e-4)
     won = TicTacToe.after([0, 3, 1, 4, 2])
     assert random_value(won) == 1 and random_value(TicTacToe.after([0, 3, 1, 4])) > 0
-    state, coin = TicTacToe.after([0, 4, 3, 5, 7]), Random(20)
+    state, coin = TicTacToe.after([0, 4, 3, 5, 7]), Random(int(np.random.default_rng(20).integers(2**32)))
     outcomes = [search.roll_out(state, coin) for _ in range(20_000)]
     mean, half, _ = interval(outcomes)
     assert abs(mean - random_value(state)) <= half
@@ -244,7 +247,8 @@ def optimal_share(simulations, rng, every=1, game=lambda state: state):
 
 
 def test_uct_plays_optimally_in_99_of_100_positions():
-    """All 4,520 open positions, each by one that it is a turned or mirrored copy of."""
+    """All 4,520 open positions, each by one that it is a turned or mirrored copy of. 99 % is missed by 6
+    errors or more of 627: below 1e-7 even at the .17 errors a round that 600 simulations make."""
     assert optimal_share(2000, np.random.default_rng(5)) >= 0.99
 
 
@@ -257,8 +261,9 @@ def test_uct_plays_optimally_in_99_of_100_positions_one_by_one():
 
 def test_more_simulations_play_better():
     rng = np.random.default_rng(7)
-    shares = [optimal_share(n, rng) for n in (10, 50, 250)]
-    assert shares[0] < shares[1] < shares[2] and shares[2] > 0.95
+    shares = [optimal_share(n, rng) for n in (5, 50, 600)]
+    # With 10 simulations .886 ± .016, with 50 .979 ± .0035, with 600 .9997: 6 deviations apart, about 1e-9.
+    assert shares[0] < shares[1] < shares[2] and shares[2] > 0.99
 
 
 def play_games(count, first_choice, second_choice, start=TicTacToe):
@@ -273,7 +278,8 @@ def play_games(count, first_choice, second_choice, start=TicTacToe):
 
 
 def test_uct_loses_none_of_100_games_to_perfect_play():
-    """None of 600 was lost with another seed, so a loss in 100 is rare; how rare was not measured."""
+    """None of 600 was lost with another seed. 100 games ask for 450 moves; if errors go on to fall by 15 for
+    350 simulations more, as they do in the counts above, one of them is wrong with a chance of 2e-6."""
     rng = np.random.default_rng(8)
     results = play_games(
         100, lambda s: mcts(s, 2000, rng=rng).best, lambda s: int(rng.choice(solved()[s].best))
@@ -286,25 +292,29 @@ def test_uct_beats_a_random_player_at_connect_four():
     results = play_games(
         100, lambda s: mcts(s, 200, rng=rng).best, lambda s: int(rng.choice(s.actions())), ConnectFour
     )
-    assert (results == 1).sum() >= 99
+    # Of 1,000 games 999 were won, so at most 1 in 180 is not (95 %): 8 of 100 have a chance of 2e-7.
+    assert (results == 1).sum() >= 93
 
 
 def test_uct_solves_connect_four_endgames():
+    """None of 1,700 was missed, so at most 1 in 570 is (95 %): 5 of 40, or 6 of 100, with chance 5e-8."""
     rng = np.random.default_rng(10)
-    for state in random_positions(40, 32, rng):
-        exact, found = minimax(state), mcts(state, 1000, rng=rng)
-        assert found.best in exact[state].best
+    alone = random_positions(40, 32, rng)
+    assert sum(mcts(s, 1000, rng=rng).best in minimax(s)[s].best for s in alone) >= 36
     many = random_positions(100, 32, rng)
     best = mcts_many(ConnectFours.of(many), 1000, rng=rng).best
-    assert np.mean([int(a) in minimax(s)[s].best for a, s in zip(best, many, strict=True)]) >= 0.99
+    assert np.mean([int(a) in minimax(s)[s].best for a, s in zip(best, many, strict=True)]) >= 0.95
 
 
 # UCT on decision processes
 
 
 def small_world(gamma, S=4, A=2, ending=True, seed=3):
-    """Random transitions, rewards in [0, 1]; with `ending`, each step is the last with probability ≥ 0.3."""
-    rng = np.random.default_rng(seed)
+    """Random transitions, rewards in [0, 1]; with `ending`, each step is the last with probability ≥ 0.3.
+
+    The world belongs to the test, under `--reseed` too: how far a mutant is off depends on it.
+    """
+    rng = fixed_rng(seed)
     P, R, terminal = rng.dirichlet(np.full(S, 0.5), size=(S, A)), rng.random((S, A)), np.zeros(S, bool)
     if ending:
         P *= 0.7
@@ -371,13 +381,18 @@ def control_is_right(mdp, steps, simulations=8000, runs=12):
 
 @pytest.mark.parametrize("name", CONTROL)
 def test_the_root_value_approaches_the_exact_value(name):
+    """What is missing of V* after 125, 1,000 and 8,000 simulations. The nearest case is "undiscounted, to the
+    end" with .095 ± .003, .061 ± .003 and .032 ± .005 (SE) of V*: 8.5 and 7.6 SE from its bounds, so all
+    false alarms together are below 1e-12; the other three are 20 SE away or more.
+    """
     mdp, steps = CONTROL[name]
     assert control_is_right(mdp, steps)
     exact = (solve(mdp)[0] if steps is None else after_steps(mdp, steps))[0]
     missing = [
-        exact - np.mean(root_values(MDPState(mdp, 0, steps), n, 12, seed=13)) for n in (125, 1000, 8000)
+        exact - np.mean(root_values(MDPState(mdp, 0, steps), n, runs, seed=13))
+        for n, runs in ((125, 400), (1000, 100), (8000, 12))
     ]
-    assert missing[0] > missing[1] > missing[2] and missing[0] > 2 * missing[2]
+    assert missing[0] > missing[1] and missing[0] > 1.25 * missing[2]
 
 
 def test_the_best_action_of_a_decision_process_is_found():
@@ -385,8 +400,10 @@ def test_the_best_action_of_a_decision_process_is_found():
     Q = mdp.backup(solve(mdp)[0])
     for s in range(mdp.S - 1):
         found = mcts(MDPState(mdp, s), 4000, 0.5, rng=np.random.default_rng(s))
+        # The other action is worth half of it and less, and is met 8 times or less. The value is .96 of the
+        # exact one, with a standard deviation of .015: 10 of them to the bound.
         assert found.best == Q[s].argmax()
-        assert found.values[found.best] == pytest.approx(Q[s].max(), rel=0.1)
+        assert found.values[found.best] == pytest.approx(Q[s].max(), rel=0.2)
 
 
 def test_sparse_and_dense_worlds_are_searched_alike():
@@ -404,11 +421,12 @@ def test_chance_nodes_stand_between_decisions():
     assert (chance[1:] != chance[tree.parent[1:]]).all()
     for k in np.flatnonzero(
         chance
-    ):  # outcomes come as often as P says: 5.3 standard errors, false alarm 1e-7
+    ):  # outcomes come as often as P says: 6.5 standard errors, 8e-11 for each of 30 or so: below 1e-8, and
+        # below 1e-6 for a count that the search itself chose to stop
         before, n, kids = tree.states[k].before, tree.visits[k] - 1, np.flatnonzero(tree.parent == k)
         for kid in kids[tree.visits[kids] > 30]:
             p = before.mdp.P[before.s, tree.states[k].a, tree.states[kid].s]
-            assert abs(tree.visits[kid] - n * p) <= 5.3 * np.sqrt(n * p * (1 - p)) + 1
+            assert abs(tree.visits[kid] - n * p) <= 6.5 * np.sqrt(n * p * (1 - p)) + 1
         assert len(kids) == len({tree.states[kid] for kid in kids})
 
 
@@ -465,10 +483,10 @@ def test_puct_follows_its_formula(to_play):
 
 def test_puct_with_a_uniform_prior_plays_well_and_a_wrong_prior_is_overcome():
     rng = np.random.default_rng(14)
-    for state, _ in open_classes()[::10]:
-        answer = solved()[state]
-        assert mcts(state, 1000, rng=rng, prior=uniform).best in answer.best
-    corner = TicTacToe.after([0])  # only the centre draws
+    # Of 1,254 searches 2 erred, in one position, so at most 1 in 200 does (95 %): 7 of 63 with chance 1e-8.
+    judged = [state for state, _ in open_classes()[::10]]
+    assert sum(mcts(s, 1000, rng=rng, prior=uniform).best in solved()[s].best for s in judged) >= 57
+    corner = TicTacToe.after([0])  # only the centre draws; with 3,000, 5,000 and 7,000 it was found, too
 
     def wrong(state):
         p = uniform(state) * 0.2
@@ -570,14 +588,14 @@ def test_searching_changes_no_argument_and_repeats_by_seed():
 
 
 def test_many_trees_are_searched_like_one():
-    """Mean visits, column by column: off by 5.2 standard errors with probability 2e-7."""
+    """Mean visits, 21 columns in all: off by 6 standard errors with probability 1.5e-8 (Student, 149)."""
     rng = np.random.default_rng(15)
     for moves in ([], [3, 3, 2], [3, 2, 3, 2, 3]):  # in the last, column 3 wins at once
         state = ConnectFour.after(moves)
         one = np.array([mcts(state, 150, rng=rng).visits for _ in range(150)])
         many = mcts_many(ConnectFours.of([state] * 600), 150, rng=rng).visits
         error = np.sqrt(one.var(axis=0, ddof=1) / len(one) + many.var(axis=0, ddof=1) / len(many))
-        assert (np.abs(one.mean(axis=0) - many.mean(axis=0)) <= 5.2 * error + 0.05).all()
+        assert (np.abs(one.mean(axis=0) - many.mean(axis=0)) <= 6 * error + 0.05).all()
 
 
 def test_visits_of_many_trees_add_up():
@@ -629,11 +647,16 @@ def nine_squares(state):
 
 
 def games_are_right(game=lambda state: state, simulations=2000, every=8):
-    return optimal_share(simulations, np.random.default_rng(17), every, game) >= 0.99
+    """Whether less than 4 % is played wrongly: two errors of the 40 positions of every=16, three of 79.
+
+    At the rates above both have chances far below 1e-6. The mutants are wrong in 5.4 % (in the same positions
+    whatever the seed), 20 % and 27 to 64 %.
+    """
+    return optimal_share(simulations, np.random.default_rng(17), every, game) > 0.96
 
 
 def test_the_checks_accept_the_library():
-    assert games_are_right() and games_are_right(nine_squares, 600, 16)
+    assert games_are_right() and games_are_right(nine_squares, every=16)
 
 
 @pytest.mark.parametrize("new", ["G", "-parent.sign * G"])
@@ -674,7 +697,8 @@ def test_a_maximum_instead_of_a_mean_is_refused(monkeypatch):
 )
 def test_a_missing_discount_or_reward_is_refused(monkeypatch, name, old, new):
     broken(monkeypatch, search, name, old, new)
-    assert not chain_is_right(*CHAINS["discounted, to the end"])
+    # Short searches, so that the roll-out counts. The nearest is off by 15 standard errors; 5 are allowed.
+    assert not chain_is_right(*CHAINS["discounted, to the end"], simulations=5, runs=3_200)
 
 
 def test_a_chance_node_that_chooses_is_refused(monkeypatch):

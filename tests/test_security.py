@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 OURS = [*ROOT.glob("course_lib/**/*.py"), *ROOT.glob("tools/*.py"), *ROOT.glob("deploy/**/*.py")]
 OURS += [*ROOT.glob("benchmarks/*.py"), ROOT / "course.py"]
-RUNS_CODE = {"tools/judge.py", "tools/apart.py"}  # grading: students' code, in a process with limits
+RUNS_CODE = {"tools/judge.py", "tools/apart.py"}  # grading: students' code, apart, for a limited time
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
 SECRETS = {
     "a private key": r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----",

@@ -458,7 +458,7 @@ def test_moving_a_control_redraws_a_matplotlib_figure():
         for f in (1, 4, 2):
             box.children[0].value = f
             other(f)
-            assert box.children[1].value == figures.png(figure), f  # the very pixels of a figure made anew
+            assert box.children[-2].value == figures.png(figure), f  # the very pixels of a figure made anew
             assert caption(box) == f"A wave of frequency {f}."
         plt.close(figure)
     assert not plt.get_fignums()  # else the notebook would show the figure once more
@@ -607,3 +607,20 @@ def test_learning_curves_name_steps_and_not_the_numbers_of_points():
     inputs = np.linspace(-3, 3, 41)
     fitted = approximations.fit((np.tanh(inputs), np.sin(inputs)), 30, 0.01)
     assert "(input x -3 to 3)" in alt_of(fitted) and ">1.5<" in fitted
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        ([0, 2, 4], "from 0 to 4"),
+        ([0, 9, 0], "from 0 up to 9 to 0"),
+        ([5, 1, 4], "from 5 down to 1 to 4"),
+        ([1, 5, -5, 0], "from 1 up to 5 down to -5 to 0"),
+        ([0, 4.1, 4], "from 0 to 4"),  # a tenth of all is not worth words
+        ([np.nan, 8, 2], "from nothing up to 8 to 2"),
+        ([np.nan, np.nan], "from nothing to nothing"),
+    ],
+)
+def test_the_sentence_of_a_curve_tells_its_extremes(y, words):
+    picture = boards.curve({"f": np.array(y, float)}, xlabel="x", limits=(-9, 9))
+    assert f"f {words} (x 0 to {len(y) - 1})" in picture

@@ -17,7 +17,8 @@ RUNS = [{"method": m, "seed": s, "rate": 0.1} for m in ("walk", "jump") for s in
 
 def job(method, seed, rate):
     """A small run with a result that depends on all of its values."""
-    steps = np.random.default_rng(seed).normal(size=50) * rate
+    rng = np.random.Generator(np.random.PCG64(seed))  # default_rng, the same in a worker under `--reseed`
+    steps = rng.normal(size=50) * rate
     return {"path": steps.cumsum() if method == "walk" else steps}
 
 

@@ -143,17 +143,19 @@ def test_a_promise_comes_true_with_many_episodes():
     old = some_policies(tasks, 0)
     new = {name: p + 0.05 for name, p in old.items()}
     data = tuning.collect(old, tasks, 40_000, seeded(5))
+    # The standard error is .03: 6 of them.
     assert (tuning.promised(new, tasks, data) - tuning.exact_return(new, tasks)).abs().max() < 0.2
 
 
 def test_again_and_again_ends_by_promising_the_luckiest_episode():
-    tasks = some_tasks(6)
+    tasks = relatives.relatives(60, 1, 0.5, "train")  # each with a parent of its own
     theta = some_policies(tasks)
     found = runs.again_and_again(theta, tasks, "all", 0.1, [0, 300], 4, seed=6)
-    assert found.shape == (3, 2, 6)
+    assert found.shape == (3, 2, 60)
     luckiest = tuning.collect(theta, tasks, 4, seeded(6)).total.max(1).values
     assert (found[0, 1] <= luckiest + 1e-4).all() and (luckiest - found[0, 1]).mean() < 0.5
-    assert (found[0, 1] - found[2, 1]).mean() > 2.0  # and the truth is another
+    # And the truth is another: 3.5 less, with a standard error below .4 over 60 tasks, so 6 of them to 1.
+    assert (found[0, 1] - found[2, 1]).mean() > 1.0
 
 
 def test_a_learning_curve_learns():
@@ -161,7 +163,7 @@ def test_a_learning_curve_learns():
     theta = some_policies(tasks)
     curve = runs.learning_curve(theta, tasks, "all", 0.05, [0, 8, 32], seed=7)
     assert torch.allclose(curve[0], tuning.exact_return(theta, tasks), atol=1e-4)
-    assert (curve[2] - curve[0]).mean() > 0.5
+    assert (curve[2] - curve[0]).mean() > 0.5  # 3.5 ± .3 over the 20 worlds
 
 
 # The gate
@@ -385,6 +387,7 @@ def test_the_gate_gains_or_loses_nothing_on_fresh_episodes_and_its_report_is_too
 
 
 @pytest.mark.slow
+@pytest.mark.one_seed("it remakes a stored result")
 def test_the_stored_gates_are_remade():
     kept, new = stored("gates")["siblings: exact"], runs.gated("siblings")["exact"].numpy()
     assert np.abs(new - kept).mean() < 0.1  # other CPUs round otherwise

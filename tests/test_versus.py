@@ -20,7 +20,10 @@ def game(moves=(), reply=first_free, who="the search"):
 
 
 def stones(played):
-    return [button.description for button in played.squares]
+    """The stones on the board; what stands on a free square is its number."""
+    signs = [button.description for button in played.squares]
+    assert all(sign in ("X", "O", str(square)) for square, sign in enumerate(signs))
+    return ["" if sign.isdigit() else sign for sign in signs]
 
 
 def words(played):

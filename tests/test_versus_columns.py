@@ -17,6 +17,7 @@ def test_a_click_anywhere_in_a_column_drops_a_stone_to_its_floor():
     assert board.state.board[5, 3] == 1 and board.state.board[5, 0] == -1
     assert board.squares[5 * 7 + 3].description == "X"
     assert board.squares[5 * 7 + 3].tooltip == "column 3, row 6 from the top: X"
+    assert [square.description for square in board.squares[:8]] == [*"0123456", ""]  # columns have numbers
     board.squares[5 * 7 + 3].click()  # its taken floor: the next stone lies on top
     assert board.state.board[4, 3] == 1 and board.state.board[4, 0] == -1
 

@@ -48,6 +48,7 @@ SETTINGS = """[mutmut]
 source_paths=course_lib
 only_mutate={modules}
 also_copy=
+    benchmarks
     course_lib
     tools
     chapters

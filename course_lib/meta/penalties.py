@@ -47,7 +47,8 @@ def ridge(x: np.ndarray, y: np.ndarray, anchor: np.ndarray, reg: float, weights=
     x [..., n, D], y [..., n], anchor [D] or [..., D], weights [D], above 0, all 1 by default -> w [..., D].
     The loss is *summed* over the n points. With w ~ N(anchor, τ²) and noise of variance σ² the best reg is
     σ²/τ², since ridge is then the posterior mean. reg = 0: of all least-squares answers the one closest to
-    the anchor, the limit of small reg. reg = ∞: the anchor.
+    the anchor, the limit of small reg. reg = ∞: the anchor. (Where the points alone do not settle w, a small
+    reg costs digits: rounding is about 4e-15/reg.)
     """
     _check_reg(reg)
     x, y, anchor = np.asarray(x, float), np.asarray(y, float), np.asarray(anchor, float)

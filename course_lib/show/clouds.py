@@ -3,7 +3,7 @@
 import numpy as np
 
 from course_lib.show.paper import heading, number, svg, text
-from course_lib.show.style import ACTION, INK, MUTED, RULE, VALUE
+from course_lib.show.style import ACTION, INK, MUTED, RULE, VALUE, legible
 
 SIDE, LEFT, TOP = 300, 46, 36
 
@@ -42,7 +42,7 @@ def cloud(
         f"<path d='M{tx:.1f} {ty - 11:.1f}v22m-11 -11h22' stroke='{INK}' stroke-width='2.5'/>",
         f"<path d='M{mx:.1f} {my - 7:.1f}l7 7l-7 7l-7 -7z' fill='{ACTION}'/>",
         text(LEFT + 8, TOP + 18, f"+ {names[0]}", 12, "start"),
-        text(LEFT + 8, TOP + 35, f"◆ {names[1]}", 12, "start", ACTION),
+        text(LEFT + 8, TOP + 35, f"◆ {names[1]}", 12, "start", legible(ACTION)),
     ]
     words = f"{title}: {len(points)} estimates, on average at ({number(mean[0])}, {number(mean[1])}), "
     words += f"the target at ({number(target[0])}, {number(target[1])})."

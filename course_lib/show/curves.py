@@ -173,13 +173,22 @@ def _dot(plot: _Plot, y: np.ndarray, mark: float) -> str:
 
 
 def _sentence(series, xlabel: str, title: str, mark: float | None, ticks: Sequence[str] = ()) -> str:
-    """Where every line starts and ends, in words, and where the dot is."""
-    ends = ", ".join(f"{name} from {_said(y[0])} to {_said(y[-1])}" for name, y in series.items())
+    """Where every line starts, how far it goes and where it ends, in words, and where the dot is."""
+    ends = ", ".join(f"{name} {_course(np.asarray(y, float))}" for name, y in series.items())
     first, n = next(iter(series.values())), max(map(len, series.values()))
     named = list(ticks) or [f"{k}" for k in range(n)]
     at = "" if mark is None else ticks[_nearest(mark, len(ticks))] if ticks else f"{mark:g}"
     dot = "" if mark is None else f"; {_said(first[_nearest(mark, len(first))])} at {at}"
     return f"{title + ': ' if title else ''}{ends} ({xlabel} {named[0]} to {named[-1]}){dot}."
+
+
+def _course(y: np.ndarray) -> str:
+    """From where to where a line goes; what lies between is said if it lies outside, by a tenth of all."""
+    known, ends = y[np.isfinite(y)], [end for end in (y[0], y[-1]) if np.isfinite(end)]
+    low, high = (known.min(), known.max()) if ends else (0.0, 0.0)
+    between = f" up to {_said(high)}" if ends and high - max(ends) > 0.1 * (high - low) else ""
+    between += f" down to {_said(low)}" if ends and min(ends) - low > 0.1 * (high - low) else ""
+    return f"from {_said(y[0])}{between} to {_said(y[-1])}"
 
 
 def _said(value: float) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import ipywidgets
 import numpy as np
 
-from course_lib.show.style import ACTION, MUTED, VALUE
+from course_lib.show.access import accessible
+from course_lib.show.style import ACTION, VALUE
 
 DOT = {True: f"<span style='color:{VALUE}'>●</span>", False: f"<span style='color:{ACTION}'>○</span>"}
 CELL = "style='padding:2px 14px 2px 0;text-align:left'"
@@ -46,6 +47,7 @@ class BanditGame(ipywidgets.VBox):
         self.new_game()
         self._still = self._screen.value
         super().__init__([ipywidgets.HBox([*self.arms, self.again]), self._screen])
+        accessible(self)
 
     def new_game(self) -> None:
         """Go on to the next bandits."""
@@ -111,7 +113,7 @@ class BanditGame(ipywidgets.VBox):
             )
             words = ("paid" if paid[-1][1] else "paid nothing") if fresh else ""
             rows.append([f"arm {chr(65 + k)}", f"{sum(w for _, w in paid)} of {len(paid)}", dots, words])
-        return _table(["", "paid", "● paid, ○ nothing", "last pull"], rows)
+        return _table(["arm", "paid", "● paid, ○ nothing", "last pull"], rows)
 
     def _board(self) -> str:
         """The scores of the finished bandits."""
@@ -123,7 +125,7 @@ class BanditGame(ipywidgets.VBox):
         if len(rows) > 1:
             total = self.scores.sum(axis=0)
             rows.append(["in all", "", f"{total[0]:.0f}", *(f"{x:.2f}" for x in total[1:])])
-        return _table(heads, rows) if rows else f"<p style='color:{MUTED}'>No bandit is finished yet.</p>"
+        return _table(heads, rows) if rows else "<p style='opacity:.8'>No bandit is finished yet.</p>"
 
     def _sentence(self) -> str:
         some = slice(self._first, self._first + self._rounds)

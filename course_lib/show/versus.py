@@ -5,7 +5,11 @@ from html import escape
 
 import ipywidgets
 
+from course_lib.show.access import accessible
+from course_lib.show.style import ACTION, FLOOR, MUTED, VALUE, ink_on
+
 SIGNS = {1: "X", -1: "O", 0: ""}
+FILLS = {1: VALUE, -1: ACTION, 0: FLOOR}
 CELL = "style='border:1px solid #9ca3af;width:2.2em;height:2.2em;text-align:center'"
 
 
@@ -37,7 +41,7 @@ class Versus(ipywidgets.VBox):
         self._rows, self._columns = start.board.shape
         self._drops = len(start.actions()) == self._columns
         side = 2.4 if self._drops else 3.4  # em
-        look = {"width": f"{side}em", "height": f"{side}em", "padding": "0"}
+        look = {"width": f"{side}em", "height": f"{side}em", "padding": "0", "border": f"1px solid {MUTED}"}
         self.squares = [ipywidgets.Button(layout=look) for _ in range(start.board.size)]
         wide = {"width": "auto"}
         self.first = ipywidgets.Button(description="New game, I begin", layout=wide)
@@ -51,6 +55,7 @@ class Versus(ipywidgets.VBox):
         tracks = f"repeat({self._columns}, {side + 0.3:.1f}em)"
         board = ipywidgets.GridBox(self.squares, layout={"grid_template_columns": tracks})
         super().__init__([ipywidgets.HBox([self.first, self.second]), board, self._words])
+        accessible(self)
 
     def new_game(self, begin: bool = True) -> None:
         """Clear the board; with begin=False the opponent moves first."""
@@ -80,15 +85,19 @@ class Versus(ipywidgets.VBox):
     def _draw(self, said: str) -> None:
         stones, winner, possible = self.state.board.ravel().tolist(), self.state.winner, self.state.actions()
         for cell, (button, stone) in enumerate(zip(self.squares, stones, strict=True)):
-            button.description = SIGNS[stone]
+            button.description = SIGNS[stone] or self._number(cell)
             button.disabled = self._move(cell) not in possible
-            button.style.font_weight = "bold"
-            if self._drops:  # a taken square is grey, and no colour could be read on it
-                button.button_style = {1: "primary", -1: "warning", 0: ""}[stone]
+            look = button.style
+            look.font_weight, look.button_color = "bold" if stone else "normal", FILLS[stone]
+            look.text_color = ink_on(FILLS[stone])
             button.tooltip = f"{self._name(cell)}: {SIGNS[stone] or 'free'}"
         verdict = {None: f"You are {SIGNS[self.me]}, it is your turn.", 0: "A draw."}
         words = verdict.get(winner, "You won!" if winner == self.me else f"{self._who.capitalize()} won.")
         self._words.value = f"<p><b>{escape(words)}</b> {escape(said)}</p>"
+
+    def _number(self, cell: int) -> str:
+        """What a free square is called; of a column, only its top."""
+        return str(cell) if cell < self._columns or not self._drops else ""
 
     def _name(self, cell: int) -> str:
         row, column = divmod(cell, self._columns)

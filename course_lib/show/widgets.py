@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from course_lib.show.access import accessible
 from course_lib.show.controls import control, label, place
 from course_lib.show.figures import png
 from course_lib.show.paper import alt_of, size_of
@@ -117,7 +118,7 @@ class Live(ipywidgets.VBox):
             self._still = {"text/html": _figure(first), "text/plain": alt_of(first)}, {}
         else:
             self._screen = ipywidgets.Image(
-                format="png", layout={"align_self": "flex-start", "max_width": "100%"}
+                format="png", layout={"align_self": "flex-start", "max_width": "calc(100% - 4px)"}
             )
             image = base64.b64encode(png(first[0])).decode()
             self._still = {"image/png": image, "text/plain": first[1]}, {"image/png": {"alt": first[1]}}
@@ -125,6 +126,7 @@ class Live(ipywidgets.VBox):
         self._words = ipywidgets.HTML()
         self.put(first)
         super().__init__([*controls, self._screen, self._words])
+        accessible(self)
 
     def put(self, result: str | tuple[Figure, str]) -> None:
         """Show SVG text, or a figure with its sentence."""
