@@ -444,6 +444,56 @@ def test_returns_to_go_and_the_linear_baseline():
     assert torch.allclose(alone, together)  # task by task
 
 
+def test_the_linear_baseline_is_ridge_regression_on_place_and_time():
+    rng = np.random.default_rng(0)
+    obs, G = rng.normal(size=(2, 30, 7, 2)), rng.normal(size=(2, 30, 7))
+    t = np.broadcast_to(np.arange(7) / 7, (2, 30, 7))[..., None]
+    x = np.concatenate([obs, obs**2, t, t**2, t**3, np.ones_like(t)], axis=-1).reshape(2, 210, 8)
+    gram = x.swapaxes(1, 2) @ x + 1e-5 * 210 * np.eye(8)
+    w = np.linalg.solve(gram, x.swapaxes(1, 2) @ G.reshape(2, 210, 1))
+    mine = mg.linear_baseline(torch.from_numpy(obs), torch.from_numpy(G))
+    np.testing.assert_allclose(mine.numpy(), (x @ w).reshape(G.shape), atol=1e-9)
+
+
+def test_what_is_not_said_is_one_step_of_dice():
+    _, theta = small_nav()
+    params = require_grad(per_task(theta, 3))
+    for method in (mg.meta_gradient, mg.estimates):
+        short = method(theta, small_nav()[0], 3, 0.1)
+        full = method(theta, small_nav()[0], 3, 0.1, 1, "DiCE")
+        short, full = (x[0] if isinstance(x, tuple) else x for x in (short, full))
+        assert all(torch.equal(short[k], full[k]) for k in theta)
+    for method in (mg.objectives, mg.adapted):
+        short = method(params, small_nav()[0], 0.1)[1]
+        assert torch.equal(short, method(params, small_nav()[0], 0.1, 1, "DiCE")[1])
+
+
+def test_in_the_score_term_a_task_is_compared_with_the_mean_of_the_others():
+    _, theta = small_nav()
+    params = require_grad(per_task(theta, 3))
+    plain, value = mg.objectives(params, small_nav()[0], 0.1, 1, "E-MAML")
+    less, _ = mg.objectives(params, small_nav()[0], 0.1, 1, "E-MAML", leave_one_out=True)
+    _, log_p, _ = mg.adapted(params, small_nav()[0], 0.1, 1, mg.ESTIMATORS["E-MAML"][0])
+    assert torch.allclose(plain - less, (value.sum() - value) / 2 * log_p, rtol=1e-4)
+    grads, _ = mg.meta_gradient(theta, small_nav()[0], 3, 0.1, 1, "E-MAML")
+    by_task = gradients(less.sum() / 3, params)
+    assert all(torch.allclose(grads[k], by_task[k].sum(0), rtol=1e-3, atol=1e-6) for k in theta)
+
+
+def test_returns_are_judged_with_noise_or_without_after_steps_of_their_sizes():
+    worlds, theta = small_nav()
+    phi, by_hand = require_grad(per_task(theta, 3)), []
+    for size in (0.1, 0.4, 0.0):
+        by_hand.append(worlds.value(worlds.play(phi)).mean(dim=-1))
+        phi = require_grad(mg.adapted(phi, worlds, size, 1, "none")[0])
+    assert torch.equal(mg.returns_after(theta, small_nav()[0], [0.1, 0.4], 2), torch.stack(by_hand))
+    still = mg.returns_after(theta, small_nav()[0], 0.1, 1, still=True)
+    quiet = theta | {"log_std": torch.full((2,), -30.0)}
+    assert torch.allclose(still[0], mg.returns_after(quiet, small_nav()[0], 0.1, 0)[0], atol=1e-5)
+    noisy = mg.returns_after(theta, small_nav()[0], 0.1, 1)
+    assert (still - noisy).abs().max() < 1 and not torch.allclose(still, noisy)
+
+
 def test_the_baseline_of_long_single_precision_episodes_keeps_its_digits():
     """Sums of t, t² and t³ in single precision gave a task another baseline alone than among others."""
     rng = torch.Generator().manual_seed(0)
@@ -492,6 +542,21 @@ def test_every_step_adds_the_gradients_of_the_steps_on_the_way_without_more_epis
     assert all(torch.allclose(got[k], parts[0][k] + parts[1][k], rtol=1e-3, atol=1e-5) for k in theta)
     with pytest.raises(ValueError, match="score"):
         mg.objectives(per_task(leaf, 3), worlds, 0.1, 2, "E-MAML", every_step=True)
+
+
+@pytest.mark.parametrize(("estimator", "more"), [("E-MAML", {}), ("LVC", {}), ("LVC", {"every_step": True})])
+def test_a_round_goes_up_the_meta_gradient_of_its_own_tasks(estimator, more):
+    begin, update = nav_learner(steps=2, estimator=estimator, seed=3, limit=1e9, **more)
+    state = begin()
+    theta, generator = mg.learned(require_grad(state["free"]))[0], torch.Generator()
+    generator.set_state(state["generator"])
+    worlds = mg.Networks(point_tasks(4, "train", 3 * 1_000_003, horizon=10), 5, generator)
+    score = {"leave_one_out": True, "every_step": bool(more)}
+    result, _ = mg.objectives(per_task(theta, 4), worlds, 0.1, 2, estimator, **score)
+    grads, after = gradients(result.mean(), theta), mg.learned(update(state)["free"])[0]
+    for name, g in grads.items():
+        moved, clear = after[name] - theta[name], g.abs() > 1e-4
+        assert torch.allclose(moved[clear], 0.01 * g.sign()[clear], atol=1e-5), name  # Adam's first step
 
 
 def test_navigation_goes_on_where_it_stopped_and_scores_held_out_goals(tmp_path):
