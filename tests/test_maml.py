@@ -231,6 +231,37 @@ def test_a_rate_may_change_as_training_goes_on():
     assert all(torch.equal(frozen["free"][k], stopped["free"][k]) for k in frozen["free"])
 
 
+SETTINGS = {  # inner steps, second-order terms, what moves inside
+    "MAML": (1, True, None),
+    "first-order MAML": (1, False, None),
+    "ANIL": (1, True, ["W2", "b2"]),
+    "joint": (0, True, None),
+}
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_an_update_goes_down_the_meta_loss_of_its_method(method):
+    begin, update = sine_learner(method, alpha=0.05)
+    state, (steps, second, names) = begin(), SETTINGS[method]
+    theta, _ = maml.learned({"free": require_grad(state["free"])})
+    generator = torch.Generator()
+    generator.set_state(state["generator"])
+    loss = maml.meta_loss(theta, *sine_draw(10)(generator), 10, 0.05, steps, second, names)
+    after = update(state)
+    assert after["losses"] == [pytest.approx(loss.item(), rel=1e-5)]
+    for name, g in gradients(loss, theta).items():
+        moved, clear = maml.learned(after)[0][name] - theta[name], g.abs() > 1e-3
+        assert torch.allclose(moved[clear], -0.01 * g.sign()[clear], atol=1e-5), name  # Adam's first step
+
+
+def test_what_is_not_said_is_one_step_with_second_order_terms():
+    inner, outer = sine_draw(3)(seeded(0))
+    theta = require_grad(mlp_init([1, 8, 1], seeded(1)))
+    short = gradients(maml.meta_loss(theta, inner, outer, 3, 0.05), theta)
+    full = gradients(maml.meta_loss(theta, inner, outer, 3, 0.05, 1, True), theta)
+    assert all(torch.equal(short[name], full[name]) for name in theta)
+
+
 # Exact meta-gradients on tabular tasks.
 
 
