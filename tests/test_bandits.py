@@ -5,6 +5,7 @@ that test together, is at most 1e-6 (how, is said at each one), and the standard
 is measured.
 """
 
+import itertools
 from functools import cache
 from math import comb
 
@@ -421,6 +422,18 @@ def test_published_indices():
         assert oracle.gittins_index(a, b, gamma) == pytest.approx(index, abs=5.1e-5)
 
 
+def test_the_gittins_player_takes_the_largest_index_under_any_prior():
+    a, b, index = 1, 4, oracle.gittins_index
+    choice, seen = oracle.gittins_choice(4, 0.8, (a, b)), set()
+    for (s1, f1), (s2, f2) in itertools.product(itertools.product(range(3), range(3)), repeat=2):
+        gap = index(a + s1, b + f1, 0.8) - index(a + s2, b + f2, 0.8)
+        picks = choice(np.array([s1 + f1, s2 + f2]), np.array([s1, s2]))
+        if abs(gap) > 1e-6:
+            assert picks[0] == (gap > 0), (s1, f1, s2, f2)
+            seen.add((gap > 0) != (index(1 + s1, 1 + f1, 0.8) > index(1 + s2, 1 + f2, 0.8)))
+    assert seen == {False, True}  # the prior matters
+
+
 def restart_index(a, b, gamma, depth):
     """(1 − γ) V(start) where every state may also act as the start does (Katehakis & Veinott 1987).
 
@@ -546,6 +559,10 @@ BAD = {
     "for one bandit": lambda: rules.ucb1_bound(np.ones((2, 2)), 3),
     "1 pull or more": lambda: rules.lai_robbins_bound(np.ones(2), 0),
     "horizon is 2.5": lambda: oracle.bayes_optimal_value(2, 2.5),
+    "horizon is 3.5": lambda: oracle.bayes_optimal_choice(2, 3.5),
+    "horizon is 4.5": lambda: oracle.expected_rewards(oracle.greedy_choice(), 4.5),
+    "n_arms is 1.5": lambda: oracle.expected_rewards(oracle.greedy_choice(), 3, n_arms=1.5),
+    "steps is 2.5": lambda: oracle.bayes_optimal_q(np.zeros(2), np.zeros(2), 2.5),
     "n_arms is 0": lambda: oracle.bayes_optimal_value(0, 2),
     "at most 30 arms": lambda: oracle.bayes_optimal_value(31, 2),
     "too large": lambda: oracle.bayes_optimal_value(10, 100),

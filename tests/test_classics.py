@@ -157,6 +157,7 @@ def test_the_19_state_walk_of_example_7_1_pays_minus_1_on_the_left():
 def test_the_wind_makes_the_way_15_steps_long():
     mdp = classics.windy()
     V, _ = solve(mdp)
+    assert mdp.labels[mdp.start.argmax()] == (3, 0) and mdp.start.max() == 1
     assert V @ mdp.start == pytest.approx(-15, abs=1e-12)
     # the book's way: 9 times right, 4 times down, twice left
     steps = [RIGHT] * 9 + [DOWN] * 4 + [LEFT] * 2

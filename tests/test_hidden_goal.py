@@ -219,6 +219,7 @@ def test_paths():
         (lambda: posterior_sampling(HiddenGoal(6), 1), "at most 21"),
         (lambda: path_rewards(FIVE, np.zeros((1, 15))), r"give \[episodes, 16\]"),
         (lambda: path_rewards(FIVE, np.arange(16)[None] // 1 * 2), "no neighbour"),
+        (lambda: path_rewards(FIVE, np.array([[0] + [2] * 15])), "no neighbour"),
         (lambda: belief_filter(FIVE, np.zeros(3), np.zeros(4)), "one of each a step"),
     ],
 )

@@ -39,7 +39,7 @@ ROOMS = {
     "tabular": Room(("agents/tabular.py",), ("tabular",)),
     "oracles": Room(
         ("oracles/bandits.py", "oracles/hidden_goal.py", "oracles/minimax.py"),
-        ("bandits", "hidden_goal", "game", "search"),
+        ("bandits", "bandit_play", "hidden_goal", "game", "search"),
     ),
     "maml": Room(("meta/maml.py",), ("maml",)),
     "meta_gradient": Room(("meta/meta_gradient.py",), ("meta_gradient",)),
