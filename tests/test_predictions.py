@@ -64,25 +64,25 @@ def test_every_picture_is_pure_and_well_formed(name):
         ),
         (
             predictions.td_and_mc(np.array([[0.3, 0.2, 0.1], [0.3, 0.25, 0.2]]), 0.05),
-            "α = 0.05: TD 0.10, Monte Carlo 0.20 after 3: TD(0) from nothing to 0.1, "
-            "Monte Carlo from nothing to 0.2 (episodes 0 to 3).",
+            "α = 0.05: TD 0.10, Monte Carlo 0.20 after 3: TD(0) from nothing up to 0.3 to 0.1, "
+            "Monte Carlo from nothing up to 0.3 to 0.2 (episodes 0 to 3).",
         ),
         (
             predictions.by_n(np.array([0.5, 0.4, 0.3, 0.35, 0.6, 0.9]), 4),
-            "n = 4: 0.30 at α = 1/8: n = 4 from 0.5 to 0.9 (step size α 1/32 to 1); 0.3 at 1/8.",
+            "n = 4: 0.30 at α = 1/8: n = 4 from 0.5 down to 0.3 to 0.9 (step size α 1/32 to 1); 0.3 at 1/8.",
         ),
         (
             predictions.by_lambda(np.array([0.5, 0.4, 0.5, 0.6, 0.3]), 0.8),
-            "λ = 0.8: 0.30 at α = 1/2: λ = 0.8 from 0.5 to 0.3 (step size α 1/32 to 1/2); 0.3 at 1/2.",
+            "λ = 0.8: 0.30 at α = 1/2: λ = 0.8 from 0.5 up to 0.6 to 0.3 (step size α 1/32 to 1/2); 0.3 at 1/2.",
         ),
         (
             predictions.bias(np.array([0, -0.0102, 0, 0.0102, 0]), 0.05),
-            "α = 0.05: state 3 is off by +0.0102: exact bias from 0 to 0.0102, none from 0 to 0 "
+            "α = 0.05: state 3 is off by +0.0102: exact bias from 0 down to -0.0102 to 0.0102, none from 0 to 0 "
             "(state 0 to 3).",
         ),
         (
             predictions.traces((np.array([0, 0.5, 1.5, 0]), np.zeros(4), 2), 3, 0.5),
-            "step 3, λ = 0.5: the agent is in state 2: trace from 0 to 0, guess from 0 to 0 "
+            "step 3, λ = 0.5: the agent is in state 2: trace from 0 up to 1.5 to 0, guess from 0 to 0 "
             "(state 0 to 3); 1.5 at 2.",
         ),
         (
@@ -113,7 +113,7 @@ def test_one_life_shows_the_moment_and_its_last_errors():
     assert said.startswith("step 60, episode 5: down, reward -100, TD error -100.5: a grid of 4 rows")
     assert "values from -0.2 to 0.0" in said  # the best of its four guesses
     assert "|TD error| from 21 to 60 (steps until now -39 to 0)" in said
-    assert "|TD error| from nothing to 2 " in alt_of(lives.life(moment(2), 2))
+    assert "|TD error| from nothing down to 1 to 2 " in alt_of(lives.life(moment(2), 2))
     picture = lives.life(moment(2), 2)
     assert picture.count("stroke-width='3'") == 1  # one cell is outlined
 
