@@ -422,6 +422,18 @@ def test_published_indices():
         assert oracle.gittins_index(a, b, gamma) == pytest.approx(index, abs=5.1e-5)
 
 
+@pytest.mark.parametrize(("K", "T"), [(2, 6), (3, 5), (4, 3)])
+def test_trees_are_counted_before_they_are_grown(monkeypatch, K, T):
+    """Of equal arms, only sorted pulls are kept; n pulls of an arm have n + 1 numbers of successes."""
+    pulls = [n for n in itertools.product(range(T + 1), repeat=K) if sum(n) <= T and list(n) == sorted(n)]
+    size = K * sum(np.prod(np.array(n) + 1) for n in pulls)
+    monkeypatch.setattr(oracle, "MOST", size)
+    oracle.bayes_optimal_value(K, T)
+    monkeypatch.setattr(oracle, "MOST", size - 1)
+    with pytest.raises(ValueError, match="too large"):
+        oracle.bayes_optimal_value(K, T)
+
+
 def test_the_gittins_player_takes_the_largest_index_under_any_prior():
     a, b, index = 1, 4, oracle.gittins_index
     choice, seen = oracle.gittins_choice(4, 0.8, (a, b)), set()
@@ -562,6 +574,7 @@ BAD = {
     "horizon is 3.5": lambda: oracle.bayes_optimal_choice(2, 3.5),
     "horizon is 4.5": lambda: oracle.expected_rewards(oracle.greedy_choice(), 4.5),
     "n_arms is 1.5": lambda: oracle.expected_rewards(oracle.greedy_choice(), 3, n_arms=1.5),
+    "horizon is 5.5": lambda: oracle.known_best_value(2, 5.5),
     "steps is 2.5": lambda: oracle.bayes_optimal_q(np.zeros(2), np.zeros(2), 2.5),
     "n_arms is 0": lambda: oracle.bayes_optimal_value(0, 2),
     "at most 30 arms": lambda: oracle.bayes_optimal_value(31, 2),
