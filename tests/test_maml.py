@@ -260,6 +260,18 @@ def test_what_is_not_said_is_one_step_with_second_order_terms():
     short = gradients(maml.meta_loss(theta, inner, outer, 3, 0.05), theta)
     full = gradients(maml.meta_loss(theta, inner, outer, 3, 0.05, 1, True), theta)
     assert all(torch.equal(short[name], full[name]) for name in theta)
+    phi = maml.adapt(per_task(theta, 3), inner, 0.05)
+    alone = gradients(outer(phi).mean(), theta)
+    assert all(torch.allclose(alone[name], full[name], atol=1e-7) for name in theta)
+
+
+def test_only_what_is_named_moves_inside():
+    inner, outer = sine_draw(3)(seeded(0))
+    theta, head = require_grad(mlp_init([1, 8, 1], seeded(1))), ["W1", "b1"]
+    phi = maml.adapt(per_task(theta, 3), inner, 0.05, 1, names=head)
+    assert [name for name in theta if torch.equal(phi[name], per_task(theta, 3)[name])] == ["W0", "b0"]
+    assert torch.allclose(maml.losses_after(theta, inner, outer, 3, 0.05, 1, head)[1], outer(phi))
+    assert torch.equal(maml.meta_loss(theta, inner, outer, 3, 0.05, 1, True, head), outer(phi).mean())
 
 
 # Exact meta-gradients on tabular tasks.
