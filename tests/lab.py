@@ -61,6 +61,7 @@ def jupyter_lab(home: Path) -> Iterator[Lab]:
     for needed in (folder, news.parent):
         needed.mkdir(parents=True)
     news.write_text(json.dumps(NO_NEWS))
+    shutil.copy(REPOSITORY / "constraints.txt", home)  # chapter 00 looks for it, one folder up
     places = {
         "JUPYTER_DATA_DIR": data,
         "JUPYTER_CONFIG_DIR": home / "config",
