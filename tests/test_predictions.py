@@ -73,12 +73,13 @@ def test_every_picture_is_pure_and_well_formed(name):
         ),
         (
             predictions.by_lambda(np.array([0.5, 0.4, 0.5, 0.6, 0.3]), 0.8),
-            "λ = 0.8: 0.30 at α = 1/2: λ = 0.8 from 0.5 up to 0.6 to 0.3 (step size α 1/32 to 1/2); 0.3 at 1/2.",
+            "λ = 0.8: 0.30 at α = 1/2: λ = 0.8 from 0.5 up to 0.6 to 0.3 "
+            "(step size α 1/32 to 1/2); 0.3 at 1/2.",
         ),
         (
             predictions.bias(np.array([0, -0.0102, 0, 0.0102, 0]), 0.05),
-            "α = 0.05: state 3 is off by +0.0102: exact bias from 0 down to -0.0102 to 0.0102, none from 0 to 0 "
-            "(state 0 to 3).",
+            "α = 0.05: state 3 is off by +0.0102: exact bias from 0 down to -0.0102 to 0.0102, "
+            "none from 0 to 0 (state 0 to 3).",
         ),
         (
             predictions.traces((np.array([0, 0.5, 1.5, 0]), np.zeros(4), 2), 3, 0.5),
