@@ -64,6 +64,8 @@ def reseed(number: int) -> None:
 @pytest.fixture(autouse=True)
 def figures_closed():
     yield
+    if torch := sys.modules.get("torch"):
+        torch.set_default_dtype(torch.float32)  # chapter 17 asks for more digits
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         left = pyplot.get_fignums()
         pyplot.close("all")
