@@ -61,7 +61,7 @@ def table(budget: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="smaller runs")
-    print(table(20_000 if parser.parse_args().quick else 200_000))
+    print(table(20_000 if parser.parse_args().quick else 1_000_000))
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(f"\nLoad of the machine {load:.1f} on {os.cpu_count()} cores.")
 
