@@ -110,6 +110,7 @@ def test_fine_tuning_is_plain_descent_and_can_leave_all_but_the_last_layer():
 # Training
 
 
+@pytest.mark.stochastic
 def test_the_learned_length_of_the_step_is_the_exact_one_on_linear_tasks():
     """Linear tasks y = w·x, w ~ N(0, τ²), x ~ N(0, I_d), noise σ. After one gradient step from 0 of length α,
     the expected error is least at α = k / (k + d + 1 + σ²/τ²): so κ = d + 1 + σ²/τ², here 3 + 1 + 1 = 5.
@@ -163,6 +164,7 @@ def test_runs_learn_from_their_own_data_alone():
         assert not all(torch.equal(one[name][1], two[name][1]) for name in one)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("way", ["gradient", "memory"])
 def test_both_ways_learn_to_adapt_where_one_model_for_all_cannot(way):
     """The sign of the action's effect is the task: global models miss all of it, a variance of 1/3."""
@@ -261,6 +263,7 @@ def test_control_adapts_to_the_last_k_steps_and_writes_down_what_happened():
     assert len(seen) == 5 and blind.shape == (2, 2, 6)  # k = 0 asks nobody
 
 
+@pytest.mark.stochastic
 def test_the_true_model_plans_best():
     tasks = wired_pendulums(16, "test", 1)
     scale = ad.scale_of(ad.random_steps(tasks, 1, 5, seeded(0)))
@@ -287,6 +290,7 @@ def test_without_wind_and_swapped_wires_these_are_the_ordinary_pendulums():
     assert torch.equal(tasks[2].push, tasks.push[2:3]) and tasks.calm.gust == 0.0
 
 
+@pytest.mark.stochastic
 def test_gusts_are_normal_and_the_share_of_swapped_wires_is_as_said():
     """Two-sided tests at 1e-7 each (5.3 standard errors)."""
     tasks = wired_pendulums(4000, gust=0.3)

@@ -20,6 +20,7 @@ def world(runs, arms, steps, seed=0):
     return rng.random((runs, arms)), rng.random((runs, steps))
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("arms, steps", [(2, 20), (5, 10), (3, 7)])
 def test_it_earns_the_bayes_optimal_value(arms, steps):
     """20,000 bandits; the value is the mean of the p pulled; 6 standard errors are 2e-9."""
@@ -45,6 +46,7 @@ def test_every_pull_is_optimal_and_the_luck_is_the_tapes():
             losses[k] += rewards[n, t] == 0
 
 
+@pytest.mark.stochastic
 def test_drawing_players():
     """Two shares, to 5.6 and 6 standard errors: 2e-8."""
     p, tape = world(40_000, 2, 3)
@@ -56,6 +58,7 @@ def test_drawing_players():
     assert (again[:, 0] == 0).all()
 
 
+@pytest.mark.stochastic
 def test_two_hundred_thousand_bandits_take_seconds():
     p, tape = world(200_000, 2, 20)  # 6 standard errors: 2e-9
     pulled, _ = bayes_optimal_play(p, tape)
@@ -71,6 +74,7 @@ def test_what_is_wrong_is_refused(p, tape):
         play_on_tape(greedy_choice(), p, tape)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("prior", [(1.0, 1.0), (0.5, 3.0), (8.0, 2.0)])
 def test_who_is_told_the_best_arm(prior):
     """400,000 draws, at most ½ apart from their mean: 6 standard errors."""

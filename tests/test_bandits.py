@@ -85,6 +85,7 @@ def check_regret(rule, choice, means, steps=20, runs=40_000):
 # The worlds
 
 
+@pytest.mark.stochastic
 def test_ceiling_of_the_testbed():
     assert worlds.ten_armed_ceiling() == pytest.approx(1.538752731, abs=1e-8)
     assert worlds.ten_armed_ceiling(1) == pytest.approx(0, abs=1e-10)
@@ -94,6 +95,7 @@ def test_ceiling_of_the_testbed():
     assert abs(best.mean() - worlds.ten_armed_ceiling()) <= 5 * best.std() / np.sqrt(len(best))
 
 
+@pytest.mark.stochastic
 def test_pulls_have_the_arms_means():
     rng, n = np.random.default_rng(3), 1_000_000
     means, arm = np.tile([0.0, 0.3, 1.0], (n, 1)), np.arange(n) % 3
@@ -108,17 +110,20 @@ def test_pulls_have_the_arms_means():
 # The rules, against the exact tree
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("name", RULES)
 def test_rule_picks_as_its_exact_choice(name):
     check_picks(*RULES[name])
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("name", ["greedy", "eps_greedy", "ucb1", "thompson"])
 @pytest.mark.parametrize("means", [None, (0.7, 0.4)], ids=["uniform prior", "p = .7, .4"])
 def test_sampled_regret_is_the_exact_one(name, means):
     check_regret(*RULES[name], means)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("name", ["gittins", "bayes", "thompson"])
 def test_a_choice_can_be_played(name):  # 3 comparisons in check_regret, and each choice as its own rule
     choice = {
@@ -173,6 +178,7 @@ MUTANTS = {
 # the regrets below are off by 10.6 standard errors and more, where 5.3 are allowed: accepted with 6e-8.
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("name", MUTANTS)
 def test_broken_rules_are_refused(name):
     of, rule = MUTANTS[name]
@@ -180,6 +186,7 @@ def test_broken_rules_are_refused(name):
         check_picks(rule, RULES[of][1])
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize(
     "name", ["ucb1 without the root", "ucb1 with ln of the arm's pulls", "thompson with a and b swapped"]
 )
@@ -189,6 +196,7 @@ def test_broken_rules_earn_something_else(name):
         check_regret(rule, RULES[of][1], None)
 
 
+@pytest.mark.stochastic
 def test_ties_first_shows_where_the_first_arm_is_better():
     with pytest.raises(AssertionError):
         check_regret(greedy_ties_first, RULES["greedy"][1], (0.7, 0.4))
@@ -205,6 +213,7 @@ def test_ucb1_stays_under_auers_bound_exactly():
         assert (regret <= rules.ucb1_bound(np.array(means), T)).all()
 
 
+@pytest.mark.stochastic
 def test_ucb1_stays_under_auers_bound_on_ten_arms():
     """The worst of 100 runs is 345 (they spread by 17), the bound 2,825, the luckiest at random 760 (9)."""
     means = np.array([0.9, 0.8, 0.8, 0.7, 0.7, 0.6, 0.6, 0.6, 0.5, 0.2])
@@ -233,6 +242,7 @@ def test_lai_robbins_is_below_auer():  # Pinsker: KL ≥ 2Δ²
         assert rules.lai_robbins_bound(means, 50) <= rules.ucb1_bound(means, 50) / 16
 
 
+@pytest.mark.stochastic
 def test_ucb1_pays_more_than_lai_robbins_in_the_long_run():
     """The mean of 200 runs lies 32 standard errors above the bound: below 1e-9."""
     means = np.tile([0.6, 0.4], (200, 1))
@@ -245,6 +255,7 @@ def test_ucb1_pays_more_than_lai_robbins_in_the_long_run():
 # The ten-armed testbed, and the gradient bandit
 
 
+@pytest.mark.stochastic
 def test_exploring_beats_greedy_on_the_testbed():
     """Paired over 500 problems, the gaps lie 6.5 and 15 standard errors above their bars: below 1e-9."""
     rng = np.random.default_rng(8)
@@ -261,6 +272,7 @@ def test_exploring_beats_greedy_on_the_testbed():
     assert late["greedy"] + 0.15 < late["eps"] < late["ucb"] < means.max(axis=1).mean()
 
 
+@pytest.mark.stochastic
 def test_gradient_bandit_moves_as_the_formula_says():
     paying = lambda means, arm, rng: means[np.arange(len(means)), arm]  # noqa: E731  (no noise: all is exact)
     runs, alpha, r = 100_000, 0.5, np.array([1.0, -1.0, 2.0])
@@ -280,6 +292,7 @@ def check_share(picked, p):
     assert is_likely(np.bincount(picked, minlength=len(p)), len(picked), p, 36).all()
 
 
+@pytest.mark.stochastic
 def test_the_baseline_helps_where_rewards_are_far_from_zero():
     """Paired over 300 problems, the gap lies 10 standard errors above its bar: below 1e-9."""
     means = worlds.ten_armed(300, np.random.default_rng(10)) + 4

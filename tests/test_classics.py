@@ -85,6 +85,7 @@ def test_jacks_values_are_those_of_the_book(car_policies):
     np.testing.assert_allclose(last(value_iteration(car_policies[0], 1e-7)).reshape(21, 21), V, atol=1e-6)
 
 
+@pytest.mark.stochastic
 def test_one_day_at_jacks_agrees_with_simulation():
     """The mean reward to 5.9 standard errors (4e-9), all 441 shares to .002 (Bernstein: below 1e-15)."""
     mdp = classics.car_rental()

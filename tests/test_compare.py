@@ -76,6 +76,7 @@ def told_player(tasks, episodes, generator):
     return torch.stack(total)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("family", compare.FAMILIES)
 def test_the_uniform_policy_has_0_and_who_is_told_has_1(family):
     world = compare.FAMILIES[family]
@@ -100,6 +101,7 @@ def test_the_plan_is_the_known_answer():
         pytest.approx([0.2 + 4 * 0.7, 3.5]), pytest.approx([2.5, 0.1 + 4 * 0.5])]  # fmt: skip
 
 
+@pytest.mark.stochastic
 def test_nobody_beats_the_best_possible_rule_on_bandits():
     tasks = bandit_tasks(2_000, 2, 5, "test", 1)
     pool = compare.Counted(bandit_tasks(200, 2, 5, "train", 1), 40_000)
@@ -114,6 +116,7 @@ def test_nobody_beats_the_best_possible_rule_on_bandits():
 # Gradient steps
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("mutant", [False, True])
 def test_the_step_of_a_life_expects_the_exact_gradient(mutant):
     tasks = relatives.relatives(1, 1, 0.5, "train")[torch.zeros(20_000, dtype=torch.long)]
@@ -152,6 +155,7 @@ def test_the_second_order_term_is_there_and_only_where_there_are_steps():
     assert torch.equal(start("ratio", 0.0), start("none", 0.0))
 
 
+@pytest.mark.stochastic
 def test_joint_training_finds_what_cousins_share():
     out = compare.run("multi-task", "cousins", 100_000, 5, draws=2, rate=0.3, entropy=0.0)
     assert out["score"].shape == (2, 12) and out["score"].min() > 0.3  # .73 and above under other seeds
@@ -200,6 +204,7 @@ def test_the_loss_of_several_memories_is_the_sum_of_theirs():
 # Belief
 
 
+@pytest.mark.stochastic
 def test_an_album_learns_its_tasks_and_believes_by_bayes():
     pool = pool_of("cousins", 1, 1_000_000)
     books = compare.album(pool, 1, 12, seeded(0)).args[0]
@@ -212,6 +217,7 @@ def test_an_album_learns_its_tasks_and_believes_by_bayes():
     assert torch.allclose(P.sum(-1), torch.ones(100, 10, 5), atol=1e-5)
 
 
+@pytest.mark.stochastic
 def test_the_right_page_of_the_album_is_found():
     tasks = BanditTasks(torch.tensor([[0.9, 0.1], [0.1, 0.9]]), 5)
     player = compare.album(compare.Counted(tasks, 20_000), 1, 8, seeded(0), temper=1.0, think="sample")

@@ -100,6 +100,7 @@ def test_the_gradient_of_the_bound_is_that_of_finite_differences():
             assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(grads[name].flatten()[k].item(), abs=1e-6)
 
 
+@pytest.mark.stochastic
 def test_climbing_the_bound_over_the_beliefs_ends_at_the_posterior():
     """With the decoder fixed: the messages that make the bound of the past largest are Bayes' rule."""
     sigma, generator = 0.5, seeded(0)
@@ -172,6 +173,7 @@ def test_lives_keep_the_belief_through_the_episodes_and_pay_what_the_world_pays(
     assert (start > 0).all()  # and none that was ruled out
 
 
+@pytest.mark.stochastic
 def test_guesses_are_drawn_from_the_belief():
     tasks, model = grid_goal_tasks(None, split=None), bayes_model(0.2)
     prior = torch.linspace(-1, 1, 21)
@@ -194,6 +196,7 @@ def to_the_guess(obs, log_q, clock, z):
     return torch.where((down == 0) & (right == 0), 4, action)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize(
     "refuted, exact", [(0.0, [-0.7891, 1.1831, 2.9256, 4.4577]), (0.5, [2.9796, 7.85, 10.48, 11.04])]
 )
@@ -222,6 +225,7 @@ def test_tables_and_wanderers():
     torch.testing.assert_close(context.q_values(net, EYE, 21), Q.transpose(0, 1))
 
 
+@pytest.mark.stochastic
 def test_the_believer_learns_to_search_and_to_return():
     """A 3 × 3 grid with 4 goals, where the best possible is known from the oracle's tests."""
     tasks = grid_goal_tasks(None, split=None, side=3, episode=6)
@@ -341,6 +345,7 @@ def test_a_compass_walks_on_its_places_and_pays_what_the_world_pays():
     torch.testing.assert_close(stays, state)
 
 
+@pytest.mark.stochastic
 def test_the_belief_in_the_plane_is_calibrated():
     """Goals from the lattice, rewards with the assumed noise: the true goal has the mean belief Σ b²."""
     rng, runs, T = np.random.default_rng(0), 400, 8
@@ -360,6 +365,7 @@ def test_the_belief_in_the_plane_is_calibrated():
     assert quiet[unpaid, 1][near[unpaid]].max() < 1e-12  # no reward strikes out a disc
 
 
+@pytest.mark.stochastic
 def test_who_is_told_the_goal_earns_more_than_any_guesser_and_a_guesser_learns():
     goals = point_tasks(150, "train", 1, sparse=True).goal.double().numpy()
     told = hidden_point.known_goal_rewards(goals, 15)
@@ -385,6 +391,7 @@ def test_q_from_tables_is_looked_up_and_kept():
 # Runs
 
 
+@pytest.mark.stochastic
 def test_tables_from_aimless_lives_are_the_world():
     """Rewards and values of every task on the grid are known: 1 on the goal, −.1 on the way.
 
@@ -412,6 +419,7 @@ def test_rewards_are_averaged_where_they_differ():
     assert context_runs.reward_table(lives)[:, 0].tolist() == [3, 0, 5]
 
 
+@pytest.mark.stochastic
 def test_believers_and_navigators_report_what_they_did():
     tiny = Recipe(11, net=(8,), each=1, passes=1, model_passes=0, q_passes=0)
     tasks = grid_goal_tasks(None, split=None, side=3, episode=6)

@@ -166,6 +166,7 @@ def q_of(result, world):
     return mlp(result["theta"], eye.expand(result["theta"]["W0"].shape[0], -1, -1))
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("hidden", [(), (32,)])
 @pytest.mark.parametrize("double", [True, False])
 def test_dqn_reaches_the_exact_values_of_a_small_world(hidden, double):
@@ -197,10 +198,12 @@ def worth(run_class) -> float:
 # 970 updates of .05 move by 10 and more. Measured 10.000 and 3.66.
 
 
+@pytest.mark.stochastic
 def test_truncation_bootstraps():
     assert worth(DQN) == pytest.approx(10.0, abs=0.1)
 
 
+@pytest.mark.stochastic
 def test_a_learner_that_takes_truncation_for_an_end_is_refused_by_the_same_number():
     class OneFlag(DQN):
         def _remember(self, state, record):
@@ -220,6 +223,7 @@ class Alike(OneHot):
         return torch.ones(*state.shape, 1)
 
 
+@pytest.mark.stochastic
 def test_termination_does_not_bootstrap():
     """A step ends life and pays 1: worth exactly 1, and 10 for who counts on after the end.
 
@@ -245,6 +249,7 @@ def test_termination_does_not_bootstrap():
 # Worlds, runs, kills
 
 
+@pytest.mark.stochastic
 def test_one_hot_worlds_follow_their_mdp():
     """Shares of 20,000 next states against P: max |z| over 18 cells above 6 has probability 4e-8."""
     mdp = random_mdp(6, 3, 4, rng=fixed_rng(2), gamma=0.9)
@@ -318,6 +323,7 @@ def test_validation_chooses_a_network_and_leaves_the_training_alone(monkeypatch)
     assert torch.equal(chosen["choose_last"](obs), plain["choose"](obs))
 
 
+@pytest.mark.stochastic
 def test_returns_in_a_batched_world_are_gymnasiums():
     """A fixed rule of thumb, 1,000 episodes on each side: |z| above 6 has probability 2e-9."""
 

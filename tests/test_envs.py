@@ -79,6 +79,7 @@ def test_the_default_grid_is_the_house():
     np.testing.assert_array_equal(mdp.P, gridworld(HOUSE).P)
 
 
+@pytest.mark.stochastic
 def test_a_slippery_step_is_paid_for_where_it_ends():
     env = gymnasium.make(
         "course/GridWorld-v0", text_map="...\nGSP\n...", slip=0.5, step_reward=-0.25
@@ -92,6 +93,7 @@ def test_a_slippery_step_is_paid_for_where_it_ends():
     assert paid == {(0, 1): {(-0.25, False)}, (1, 0): {(0.75, True)}, (1, 2): {(-1.25, True)}}
 
 
+@pytest.mark.stochastic
 def test_a_gambler_is_paid_only_for_reaching_100():
     env = gymnasium.make("course/Gambler-v0", p_heads=0.4).unwrapped
     rng, wins, paid = np.random.default_rng(0), 0, 0.0
@@ -105,6 +107,7 @@ def test_a_gambler_is_paid_only_for_reaching_100():
     assert paid == wins > 30  # each episode is won with chance .368: false alarm 1e-25
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("name", ["course/GridWorld-v0", "course/CarRental-v0"])
 def test_steps_are_drawn_with_the_models_chances_and_the_seed_repeats_them(name):
     env = gymnasium.make(name, **({"slip": 0.4} if "Grid" in name else {})).unwrapped
@@ -122,6 +125,7 @@ def test_steps_are_drawn_with_the_models_chances_and_the_seed_repeats_them(name)
         assert env.step(a)[0] == end
 
 
+@pytest.mark.stochastic
 def test_episodes_start_as_the_model_says():
     mdp = MDP(np.stack([np.eye(4)] * 2, axis=1), np.zeros((4, 2)), 0.9, start=[0.5, 0, 0.25, 0.25])
     env = MDPEnv(mdp)

@@ -82,6 +82,7 @@ def test_the_error_of_the_fixed_point_keeps_its_bound(seed):
     assert error[0] - 1e-12 <= error[1] <= error[0] / np.sqrt(1 - mdp.gamma**2) + 1e-12
 
 
+@pytest.mark.stochastic
 def test_sampled_td0_has_the_expected_update():
     """The mean of 40,000 first updates against α (b − A w), all components at once: a chi-square of F = 3
     degrees of freedom beyond 36 has probability 8e-8. Three mutants of the expectation are refused; in this
@@ -105,6 +106,7 @@ def test_sampled_td0_has_the_expected_update():
     assert np.abs(steps[1] - steps[0]).max() > 0
 
 
+@pytest.mark.stochastic
 def test_sampled_td0_settles_at_the_fixed_point():
     """The mean of 200 runs over the second half: within 6 standard errors (false alarm 1e-8), and 4 % for the
     bias that a constant step size leaves, which is 1 to 3 %. The fixed point of other weights is refused by
@@ -207,6 +209,7 @@ def test_mountain_car_is_gymnasiums():
         assert np.allclose(s2[0], seen, atol=1e-6) and r == ours[0] and terminated == over[0]
 
 
+@pytest.mark.stochastic
 def test_tiles_hit_one_tile_a_tiling_and_neighbours_share_most():
     tiles = features.Tiles(mountain_car.LOW, mountain_car.HIGH)
     x = RNG(0).uniform(mountain_car.LOW, mountain_car.HIGH, size=(500, 2))
@@ -230,6 +233,7 @@ def test_tiles_hit_one_tile_a_tiling_and_neighbours_share_most():
     assert len(cells) > 8 * 64  # eight shifted grids together see far finer than one
 
 
+@pytest.mark.stochastic
 def test_tile_sarsa_learns_to_climb():
     """Twenty cars; after 40 episodes all need 80 to 245 steps on average (a coin needs thousands). Of 200
     cars the mean was 183, the deviation 9, the maximum 215: 245 is 7 deviations away. The first episode takes

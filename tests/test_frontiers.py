@@ -142,6 +142,7 @@ def test_arms_are_paid_from_the_tape():
         assert torch.equal(reward[:, 0], paid[:, t])
 
 
+@pytest.mark.stochastic
 def test_the_guesser_earns_what_posterior_sampling_earns():
     earned = in_context.guessing_lives(10_000, 2, seeded(5)).rewards.reshape(-1, 2, 15).sum(2).numpy()
     exact, known_to = np.array([2.9796, 7.85]), np.array([5e-5, 0.01])  # see tests/test_hidden_goal.py
@@ -163,6 +164,7 @@ def test_the_loss_is_that_of_the_labels():
     assert got.shape == (2,) and np.allclose(got.detach(), np.mean(want, axis=1), atol=1e-5)
 
 
+@pytest.mark.stochastic
 @pytest.mark.one_seed("one small network in eight is still wrong about a history after these 200 updates")
 def test_imitating_thompson_gives_his_probabilities():
     tasks = bandit_lives.taped(bandit_tasks(20_000, 2, 3), 0)
@@ -227,6 +229,7 @@ def test_a_network_does_not_feel_the_one_beside_it():
 # The long runs
 
 
+@pytest.mark.stochastic
 def test_recordings_are_of_learners_experts_and_labelled_pulls():
     lives = frontier_runs.recordings(oracle.thompson_choice(20), 3000, 3, noise=0.2)
     best = lives["labelled"].labels

@@ -133,6 +133,7 @@ def test_sparse_worlds_give_the_same():
 # Demonstrations
 
 
+@pytest.mark.stochastic
 def test_demonstrations_follow_the_policy_and_the_world():
     """Feature expectations are right: 6 features at 5.5 standard errors, 6 × 4e-8 ≤ 1e-6."""
     for mdp, features in ((SOMEWHERE, KINDS), (GARNET, np.abs(ACTION_FEATURES[:, :, :3]))):
@@ -147,6 +148,7 @@ def test_demonstrations_follow_the_policy_and_the_world():
         assert (error <= 0.02 * exact).all() and (np.abs(mean - exact) <= 5.5 * error).all()
 
 
+@pytest.mark.stochastic
 def test_an_ended_demonstration_stays():
     demos = inverse.sample_demonstrations(GRID, solve(GRID)[1], 50, 200, np.random.default_rng(11))
     ended = GRID.terminal[demos.states]
@@ -266,6 +268,7 @@ def soft_difference(seed, episodes, temperature=0.05):
     return inverse.expected_value_difference(GRID, fit.R, temperature) / (GRID.start @ evaluate(GRID, expert))
 
 
+@pytest.mark.stochastic
 def test_value_difference_below_one_percent_with_200_demonstrations():
     """On average: .34 ± .07 % over 20 seeds (single runs reach 1.4 %), and .97 ± .04 % after 1 demonstration.
     The bounds are 9 and 8 standard errors away: false alarm below 1e-14."""
@@ -274,6 +277,7 @@ def test_value_difference_below_one_percent_with_200_demonstrations():
     assert many.mean() < 0.01 and many.mean() < few.mean()
 
 
+@pytest.mark.stochastic
 def test_greedy_value_difference_with_200_demonstrations_of_an_optimal_expert():
     """Starting anywhere, so that every cell is demonstrated; then acting greedily on the reward found.
 

@@ -435,6 +435,7 @@ def test_runs_are_scored_as_each_alone():
     assert torch.isinf(sines.errors_after(nets[0], 1e4, 3, count=5)[-1])
 
 
+@pytest.mark.stochastic
 def test_a_packed_network_comes_back_and_fits():
     theta, rates = sines.train_runs("Meta-SGD", 0.01, 1, runs=2, updates=2, rate=1e-3, seed=0)
     box = sines.pack("Meta-SGD", theta, rates) | sines.pack("MAML", theta, {})
@@ -509,6 +510,7 @@ def test_the_stored_maml_run_can_be_made_again():
     assert errors[1] < 0.5 and errors[2] < 0.3 and errors[3] < 0.25
 
 
+@pytest.mark.stochastic
 def test_the_benchmark_runs_and_its_samples_point_the_right_way():
     bench = runpy.run_path(str(ROOT / "benchmarks/meta.py"))
     mdps, theta = bench["tabular_tasks"](), np.zeros((25, 4))

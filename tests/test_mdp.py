@@ -122,6 +122,7 @@ def test_a_random_world_branches_as_asked(sparse):
     np.testing.assert_array_equal(mdp.R, again.R)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("branching", [1, 50, 150, 300])
 def test_random_worlds_of_any_branching_are_made_quickly_and_reach_all_states(branching):
     """Half of the 600·branching next states lie in the first half: 5.5 standard errors, 4e-8 at each size."""

@@ -277,6 +277,7 @@ def standard_errors(samples: np.ndarray, want: np.ndarray) -> float:
 # above, whatever the seed.
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("kind", NAMES)
 @pytest.mark.parametrize("episodes, baseline", [(2, None), (1, [0.3, -0.2, 0.5, 0.0])])
 def test_sampled_estimates_are_on_average_what_the_list_says(kind, episodes, baseline):
@@ -285,6 +286,7 @@ def test_sampled_estimates_are_on_average_what_the_list_says(kind, episodes, bas
     assert p_value(sampled(mdp, kind, episodes, baseline), want) > 1e-8
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize(
     "right, mutant",
     [("naive", "first-order"), ("DiCE", "first-order"), ("E-MAML", "naive"), ("E-MAML", "DiCE + score")],
@@ -298,6 +300,7 @@ def test_mutants_are_refused_by_five_standard_errors(right, mutant):
     assert p_value(samples, want) < 1e-8 and standard_errors(samples, want) > 5
 
 
+@pytest.mark.stochastic
 def test_a_lost_create_graph_inside_is_refused(monkeypatch):
     mdp = WORLDS["slippery"]
     want = listing.expected_estimate(mdp, logits(mdp), 2, 2, ALPHA, "DiCE")
@@ -339,6 +342,7 @@ def test_two_inner_steps_of_e_maml_expect_the_gradient_of_their_objective():
     assert np.abs(got - slope(objective, theta.numpy())).max() < 1e-10
 
 
+@pytest.mark.stochastic
 def test_leaving_one_out_keeps_the_mean_and_the_gradient_is_the_mean_over_tasks():
     mdp = WORLDS["slippery"]
     want = listing.expected_estimate(mdp, logits(mdp), 2, 2, ALPHA, "E-MAML")
@@ -635,6 +639,7 @@ def test_the_slopes_of_the_values_equal_finite_differences(memory):
         assert np.abs(slope - values(lambda k: eta)[1][..., i]).max() < 1e-8
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("eta", [(0.02, 0.9, 0.3), (0.5, 0.7, 0.5)])
 def test_tuning_online_beats_the_settings_it_starts_from(eta):
     """60 runs, paired: the gain is 2.2 ± .30 and 4.4 ± .15, so .3 is 6.3 standard errors away: 1.5e-10."""

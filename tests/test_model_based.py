@@ -105,6 +105,7 @@ def test_the_linear_world_steps_one_matrix_or_one_for_each_episode():
         assert torch.allclose(one.step(*plans)[1], reward[:, None].expand(4, 5))
 
 
+@pytest.mark.stochastic
 def test_the_long_run_cost_is_the_oracles():
     """Mean cost of 2,000 runs × 300 steps against trace(P W): 6 standard errors, false alarm below 1e-8."""
     world = double_integrator(noise=0.3)
@@ -131,6 +132,7 @@ def lqr_problem(horizon=10, episodes=50):
     return world, x, torch.from_numpy(P), torch.from_numpy(K)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("planner, settings", [
     (mpc.cem, {"rounds": 40, "keep": 0.5}), (mpc.mppi, {"rounds": 30, "keep": 0.0, "temperature": 0.3}),
 ])  # fmt: skip
@@ -149,6 +151,7 @@ def test_planning_equals_the_finite_horizon_riccati_solution_to_one_per_cent(pla
     assert ((plan[:, 0] - wanted).abs() < 0.01 * wanted.abs().max()).double().mean() > 0.89
 
 
+@pytest.mark.stochastic
 def test_replanning_at_every_step_costs_what_riccati_says():
     """With H steps ahead always, MPC is the feedback K[0] of horizon H, whose cost is known."""
     world, x, _, K = lqr_problem(horizon=8, episodes=20)
@@ -194,6 +197,7 @@ def corner(state, action):
     return state, -((a + b - 4) ** 2) - 5 * (a - b - 2) ** 2
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("planner", PLANNERS)
 def test_what_is_promised_is_kept(planner):
     """No plan is believed to be worth more than can be had; the mutant believes in 0 and gets −24."""
@@ -249,6 +253,7 @@ def test_values_equal_a_plain_loop_and_members_are_averaged():
     assert path.shape == (3, 3, 7, 2) and torch.equal(path[1, :, 0], state)
 
 
+@pytest.mark.stochastic
 def test_rounds_are_what_they_say():
     world, x, *_ = lqr_problem(episodes=100)
     model = mpc.true_model(world)
@@ -311,6 +316,7 @@ def noisy_line(n=4000, seed=0):
     return s, a, torch.cat([change, s], -1)
 
 
+@pytest.mark.stochastic
 def test_an_ensemble_learns_mean_and_noise():
     s, a, target = noisy_line()
     scale = dynamics.normaliser(s, a, target)
@@ -330,6 +336,7 @@ def test_an_ensemble_learns_mean_and_noise():
     assert chance * 0.8 < missed[0] < chance * 1.3 and missed[1] < 0.01
 
 
+@pytest.mark.stochastic
 def test_members_disagree_where_there_was_no_data():
     s, a, target = noisy_line()
     scale = dynamics.normaliser(s, a, target)
@@ -468,6 +475,7 @@ def test_a_matched_action_does_what_was_planned():
     assert torch.equal(clipped, got.clamp(-0.5, 0.5))
 
 
+@pytest.mark.stochastic
 def test_control_with_a_corrected_model_costs_what_the_true_model_costs():
     """The push is half as strong as the model says, and there is wind; the same 8 starts for all."""
     nominal = double_integrator()
@@ -516,6 +524,7 @@ def test_a_short_horizon_drops_the_broom():
         assert falls == (k <= 5)
 
 
+@pytest.mark.stochastic
 def test_two_sides_have_a_hole_and_two_noises():
     s, a, change = two_sides(4000, seeded(0))
     noise = change - torch.sin(2 * s)
@@ -550,6 +559,7 @@ def test_the_controllers_shares_and_the_students():
     assert swings.play_policies(params, Pendulum(mass=2.0), 0, episodes=2).shape == (2,)
 
 
+@pytest.mark.stochastic
 def test_a_policy_learns_the_shares_it_is_shown():
     """Linear control distilled: from the shares of one state, the policy's shares there become the same."""
     state, q = swings.hanging(1, seeded(0))[None], torch.full((1, 1, 11), 0.02)

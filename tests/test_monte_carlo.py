@@ -91,6 +91,7 @@ def test_the_closed_form_against_plain_enumeration():
             assert mean == Fraction(m + 1, n + 1)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_first_and_every_visit_have_their_own_finite_expectations(n):
     world, pi = loop_world(0.6), np.ones((2, 1))
@@ -107,6 +108,7 @@ def test_first_and_every_visit_have_their_own_finite_expectations(n):
     assert not agrees(estimate(always_every, True), first)  # mutant: first-visit that is every-visit
 
 
+@pytest.mark.stochastic
 def test_the_error_falls_as_one_over_root_n():
     # n · E(V_n − V)² is the variance of one return, stay/q² = .6/.16, for every n.
     world, pi = loop_world(0.6), np.ones((2, 1))
@@ -115,6 +117,7 @@ def test_the_error_falls_as_one_over_root_n():
         assert agrees(n * (V - 2.5) ** 2, 0.6 / 0.16)
 
 
+@pytest.mark.stochastic
 def test_a_walk_that_ignores_the_terminal_state_is_refused():
     world, pi = loop_world(0.6), np.ones((2, 1))
 
@@ -133,6 +136,7 @@ def test_a_walk_that_ignores_the_terminal_state_is_refused():
     assert agrees(Q[:, 0, 0], 2.5)
 
 
+@pytest.mark.stochastic
 def test_prediction_is_unbiased_in_a_random_world_and_mutants_are_not():
     mdp = ending_mdp(4, 3, seed=0)
     pi, rng = random_policy(mdp, 1), lambda: np.random.default_rng(2)
@@ -148,6 +152,7 @@ def test_prediction_is_unbiased_in_a_random_world_and_mutants_are_not():
     assert not check(broken(monte_carlo, "step.r + gamma * G[step.n]", "step.r + G[step.n]"))  # missing gamma
 
 
+@pytest.mark.stochastic
 def test_the_limit_cuts_episodes_short_and_says_so():
     world = loop_world(0.6)
     V = mc_prediction(world, np.ones((2, 1)), 50, runs=4_000, rng=np.random.default_rng(0), limit=3)[:, 0]
@@ -235,6 +240,7 @@ def test_every_showdown_is_gymnasiums_exactly(dealer):
         assert all(abs(ours[k] - float(p)) < 1e-12 for k, p in theirs.items())
 
 
+@pytest.mark.stochastic
 def test_blackjack_deals_and_plays_like_gymnasium():
     # 20,000 games by the policy that hits below 20. The share of first states with a usable ace and the
     # mean return against our exact ones; a false alarm in 2e-7 of seeds. A coarse check: the two above are
@@ -261,6 +267,7 @@ def test_blackjack_deals_and_plays_like_gymnasium():
     assert agrees(theirs, exact)
 
 
+@pytest.mark.stochastic
 def test_prediction_finds_blackjacks_values():
     mdp, pi = bj.blackjack(), bj.hit_below(20)
     reward, s = on_arrival(mdp, bj.PAYS), bj.state(13, 2, True)
@@ -292,6 +299,7 @@ def test_blackjack_refuses_states_that_do_not_exist():
 # Off policy
 
 
+@pytest.mark.stochastic
 def test_ordinary_importance_sampling_is_unbiased_and_weighted_is_consistent():
     mdp = ending_mdp(4, 2, seed=3, end=0.5)
     pi, b = random_policy(mdp, 4), 0.5 * random_policy(mdp, 4) + 0.25
@@ -311,6 +319,7 @@ def test_ordinary_importance_sampling_is_unbiased_and_weighted_is_consistent():
     assert not agrees(run(dropped, 20_000, 100, True), V)
 
 
+@pytest.mark.stochastic
 def test_infinite_variance():
     """S&B Example 5.5: ρG is 2^k with probability (9/20)^(k−1)/20, else 0: mean 1, infinite variance."""
     mdp, pays = infinite_variance()
@@ -345,6 +354,7 @@ def test_infinite_variance():
     assert ordinary.std() > 0.1 and ordinary.max() > 2
 
 
+@pytest.mark.stochastic
 def test_off_policy_control_finds_the_optimum():
     mdp = ending_mdp(4, 2, seed=7, end=0.6)
     V, pi = solve(mdp)
@@ -386,6 +396,7 @@ def test_ordinary_off_policy_control_is_the_sum_of_weighed_returns_over_the_visi
         assert np.allclose(learned, Q, atol=1e-12)
 
 
+@pytest.mark.stochastic
 def test_ordinary_off_policy_control_finds_the_optimum_too_and_wobbles_more():
     mdp = ending_mdp(4, 2, seed=7, end=0.6)
     V, pi = solve(mdp)
@@ -407,6 +418,7 @@ def test_ordinary_off_policy_control_finds_the_optimum_too_and_wobbles_more():
 # Control
 
 
+@pytest.mark.stochastic
 def test_exploring_at_random_control_averages_the_random_policys_returns():
     # With ε = 1 the policy never changes, so Q is a first-visit mean: unbiased for Q_π where the pair is
     # visited.
@@ -425,6 +437,7 @@ def test_exploring_at_random_control_averages_the_random_policys_returns():
     assert not check(always_every)  # mutant: first-visit that is every-visit
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize(("epsilon", "exploring_starts"), [(0.2, False), (0.0, True)])
 def test_control_finds_the_best_policy_of_its_kind(epsilon, exploring_starts):
     # What a run misses of all that can be gained, over 2,000 other runs: .0029 with ε, .0051 with exploring

@@ -256,6 +256,7 @@ def test_the_best_coefficient_is_sigma2_over_tau2_exactly():
     assert cost[1] < min(cost[0], cost[2])
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("tau, sigma", [(0.5, 1.0), (1.0, 1.0)])
 def test_validation_finds_sigma2_over_tau2(tau, sigma):
     factors, costs = np.transpose([validated(seed, tau, sigma) for seed in range(10)])
@@ -265,6 +266,7 @@ def test_validation_finds_sigma2_over_tau2(tau, sigma):
     assert costs.max() <= 1.06 and costs.mean() <= 1.02
 
 
+@pytest.mark.stochastic
 def test_validation_may_choose_to_freeze_or_to_set_free():
     rng, regs = np.random.default_rng(0), [0.0, 0.1, 1.0, 10.0, math.inf]
     for tau, sigma, answer in ((0.0, 1.0, math.inf), (1.0, 0.0, 0.0)):
@@ -287,6 +289,7 @@ def test_choose_by_hand():
 # The Fisher information, and EWC
 
 
+@pytest.mark.stochastic
 def test_fisher_of_a_gaussian_line_is_known():
     x = torch.randn(40000, 3, generator=seeded(0), dtype=torch.float64) * torch.tensor([0.5, 1.0, 3.0])
     theta = {"w": torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)}
@@ -297,6 +300,7 @@ def test_fisher_of_a_gaussian_line_is_known():
     assert ((got / want - 1).abs() < 8 * math.sqrt(8 / 40000)).all()
 
 
+@pytest.mark.stochastic
 def test_fisher_of_a_softmax_is_known():
     theta = {"z": torch.tensor([0.2, -0.5, 1.0], dtype=torch.float64)}
     pi = torch.softmax(theta["z"], 0)
@@ -329,6 +333,7 @@ def draw(generator):
     return regression(x[:, :4], y[:, :4]), regression(x[:, 4:], y[:, 4:])
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("method", penalties.METHODS)
 def test_a_learner_learns_and_resumes_bit_for_bit(tmp_path, method):
     init = lambda generator: mlp_init([1, 6, 1], generator, dtype=torch.float64)  # noqa: E731
@@ -397,6 +402,7 @@ def linear_mdps():
     return relatives.relatives(1, 4, 0.5, "train", 0)
 
 
+@pytest.mark.stochastic
 def test_exact_returns_equal_sampled_ones():
     for worlds in (linear_mdps(), relatives.goals(1, 3, "train")):
         P, R = relatives.tables(worlds)
@@ -407,6 +413,7 @@ def test_exact_returns_equal_sampled_ones():
         assert z.abs().max() < 5.5  # at most 4 comparisons: a false alarm below 2e-7
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("mutant", [False, True])
 def test_reinforce_is_unbiased_with_two_episodes(mutant):
     worlds = linear_mdps()
@@ -422,6 +429,7 @@ def test_reinforce_is_unbiased_with_two_episodes(mutant):
     assert bool(z.abs().max() < 6.5) is not mutant  # 50 comparisons: a false alarm below 1e-8
 
 
+@pytest.mark.stochastic
 def test_the_policys_fisher_is_that_of_its_samples():
     worlds = linear_mdps()[[0]]
     P, R = relatives.tables(worlds)
@@ -435,6 +443,7 @@ def test_the_policys_fisher_is_that_of_its_samples():
     assert (sampled / sampled.mean() / exact - 1).abs().max() < 0.08
 
 
+@pytest.mark.stochastic
 def test_frozen_policies_keep_their_return_and_free_ones_learn():
     worlds = relatives.relatives(1, 20, 1.0, "validation", 2)
     P, R = relatives.tables(worlds)

@@ -174,6 +174,7 @@ UNBIASED = {
 }
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("name", UNBIASED)
 def test_estimators_that_claim_no_bias_have_none(played, name):
     world, theta, batch, exact, V, rough = played
@@ -194,6 +195,7 @@ BIASED = {  # what is weighed by, whether γ^t is kept, and the exact expectatio
 }
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("name", BIASED)
 def test_biased_estimators_are_refused_and_have_the_exact_bias_that_is_claimed(played, name):
     world, theta, batch, exact, V, rough = played
@@ -207,6 +209,7 @@ def test_biased_estimators_are_refused_and_have_the_exact_bias_that_is_claimed(p
     assert np.abs(expected - exact).max() > 0.005
 
 
+@pytest.mark.stochastic
 def test_a_baseline_that_knows_the_action_is_refused(played):
     world, theta, batch, exact, _, _ = played
     Q = world.backup(planning.evaluate(world, softmax(theta, axis=1)))
@@ -214,6 +217,7 @@ def test_a_baseline_that_knows_the_action_is_refused(played):
     assert hotelling(pg.gradient_samples(batch, theta, weight, 0.9), exact) < ALARM
 
 
+@pytest.mark.stochastic
 def test_a_baseline_that_holds_the_episode_itself_shrinks_the_gradient(played):
     """One-step episodes from one state, b = the batch's mean: the expectation is (1 − 1/n) g."""
     bandit = mdp.MDP(
@@ -230,6 +234,7 @@ def test_a_baseline_that_holds_the_episode_itself_shrinks_the_gradient(played):
     assert hotelling(grads[1], exact) > ALARM
 
 
+@pytest.mark.stochastic
 def test_taking_a_time_limit_for_an_end_is_refused(played):
     """Episodes cut after 3 steps: with V of the cut state they stay unbiased for the cut sum, without not."""
     world, theta, _, _, V, _ = played
@@ -249,6 +254,7 @@ def test_taking_a_time_limit_for_an_end_is_refused(played):
     assert hotelling(pg.gradient_samples(batch, theta, wrong.numpy(), 0.9), exact) < ALARM
 
 
+@pytest.mark.stochastic
 def test_exact_critics_lower_the_variance(played):
     _, theta, batch, _, V, rough = played
     spread = {}
@@ -409,6 +415,7 @@ def test_autograd_of_the_whole_loss_against_finite_differences():
         assert (ends[0] - ends[1]) / (2 * h) == pytest.approx(grads[name][i].item(), rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.stochastic
 def test_log_probabilities_entropies_and_draws_equal_torchs_distributions():
     g = torch.Generator().manual_seed(0)
     out, action = torch.randn(2, 7, 3, generator=g), torch.randn(2, 7, 3, generator=g)
@@ -460,6 +467,7 @@ def test_a_killed_training_ends_with_the_same_bits(tmp_path, monkeypatch, world)
         pg.ppo(world, 14 * 64, path=tmp_path / "run.pt", **{**keys, "gamma": 0.5})
 
 
+@pytest.mark.stochastic
 def test_ppo_learns_cartpole_a_little_in_seconds():
     state = pg.ppo(CartPole(), 5 * 1024, agents=4, passes=6, show=False)
     before, after = state["curve"][0].mean(), state["curve"][-1].mean()

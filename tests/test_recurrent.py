@@ -104,6 +104,7 @@ def test_an_episode_ends_by_the_world_or_by_the_clock_and_starts_anew():
                 count, clock = 1, 0
 
 
+@pytest.mark.stochastic
 def test_draws_follow_the_distribution():
     pi = torch.tensor([0.5, 0.3, 0.19, 0.01])
     drawn = recurrent.draw(pi.log().expand(200_000, 4), seeded(0))
@@ -220,6 +221,7 @@ def test_returns_and_advantages_by_their_formulas():
 # Fair scores on bandits
 
 
+@pytest.mark.stochastic
 def test_the_tape_pays_by_arm_and_pull_whatever_the_order():
     tasks = bandit_lives.taped(bandit_tasks(4000, 3, 8, "test", 0), 1)
     z = (tasks.tape.float().mean(-1) - tasks.p) / (tasks.p * (1 - tasks.p) / 8).sqrt()
@@ -236,6 +238,7 @@ def test_the_tape_pays_by_arm_and_pull_whatever_the_order():
     assert torch.equal(state, seen)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("arms", [2, 3])
 @pytest.mark.parametrize("name", ["bayes", "greedy", "thompson"])
 def test_rules_on_tapes_earn_their_exact_expectation(name, arms):
@@ -283,6 +286,7 @@ def test_without_rewards_no_network_can_tell_bandits_apart():
 # Learning
 
 
+@pytest.mark.stochastic
 @pytest.mark.one_seed("one training; ten stored ones are held to the same per cent, others end at .8 to 1.2")
 def test_it_learns_to_play_five_arms_within_one_per_cent_of_the_optimum():
     def tasks_for(k):
@@ -372,6 +376,7 @@ def stored(name: str) -> dict:
         return {key: file[key] for key in file.files}
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("horizon, target", [(20, 0.026), (50, 0.134)])
 def test_stored_networks_close_60_per_cent_of_greedys_gap(horizon, target):
     run = stored(f"two_arms_{horizon}")

@@ -65,6 +65,7 @@ def certain_mdp(seed, S=6, A=3, gamma=0.5):
 # Drawing
 
 
+@pytest.mark.stochastic
 def test_draws_follow_their_table_and_never_leave_it():
     # 300,000 draws a table; the rarest outcome, 1 %, is met 3,000 times
     P = np.array([[0.5, 0.0, 0.49, 0.01], [0.0, 1.0, 0.0, 0.0], [0.2, 0.3, 0.4, 0.1]])
@@ -114,6 +115,7 @@ def test_episodes_steps_and_limits_are_counted_a_run():
     assert seen > 0
 
 
+@pytest.mark.stochastic
 def test_rewards_may_be_random_or_paid_on_arrival():
     mdp, pays = infinite_variance()
     rewards = [
@@ -137,6 +139,7 @@ def test_rewards_may_be_random_or_paid_on_arrival():
         on_arrival(mdp, [1.0])
 
 
+@pytest.mark.stochastic
 def test_epsilon_greedy_shares_ties_and_skips_what_is_not_offered():
     q, epsilon = np.array([2.0, 2.0, -1.0, -np.inf]), 0.3
     exact = np.array([0.1 + 0.35, 0.1 + 0.35, 0.1, 0.0])
@@ -174,6 +177,7 @@ def exact_after(learner, mdp, epsilon, steps=4_000, limit=3, **how):
     return learner(mdp, steps, 1.0, epsilon, 20, rng=seeded(1), limit=limit, **how)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("seed", range(3))
 def test_deterministic_worlds_are_learned_exactly(seed):
     mdp = certain_mdp(seed)
@@ -188,6 +192,7 @@ def test_deterministic_worlds_are_learned_exactly(seed):
         assert np.allclose(exact_after(expected_sarsa, mdp, 0.5, Q=Q0), soft_Q(mdp, 0.5), atol=1e-9)
 
 
+@pytest.mark.stochastic
 def test_broken_learners_are_refused_in_deterministic_worlds():
     mdp = certain_mdp(0)
     target = "highest(agents.q(step.n, step.s2))"
@@ -233,6 +238,7 @@ def test_broken_learners_are_refused_in_deterministic_worlds():
         assert not np.allclose(Q, soft_Q(mdp, 0.5), atol=1e-3), old
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("learner", [q_learning, sarsa, expected_sarsa, double_q_learning, dyna_q], ids=names)
 def test_a_time_limit_changes_nothing_but_where_life_goes_on(learner):
     mdp = certain_mdp(4)
@@ -251,6 +257,7 @@ def test_a_time_limit_changes_nothing_but_where_life_goes_on(learner):
         assert np.allclose(exact_after(learner, endless, 0.5, limit=1), exact, atol=1e-9)
 
 
+@pytest.mark.stochastic
 def test_a_time_limit_taken_for_a_termination_is_refused():
     endless = random_mdp(5, 3, 1, rng=fixed_rng(0), gamma=0.8)
     target = "highest(agents.q(step.n, step.s2))"
@@ -274,6 +281,7 @@ def off(learner, mdp, exact):
     return np.abs(Q.mean(axis=0) - exact).max() / np.abs(exact).max()
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize(("learner", "soft"), LIMITS, ids=lambda x: getattr(x, "__name__", None))
 def test_a_random_world_leads_each_learner_to_its_limit(learner, soft):
     mdp = random_mdp(4, 3, 3, rng=fixed_rng(1), gamma=0.7)
@@ -282,6 +290,7 @@ def test_a_random_world_leads_each_learner_to_its_limit(learner, soft):
     assert off(learner, mdp, own) < 0.02
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("seed", [2, 3])
 @pytest.mark.parametrize(("learner", "soft"), LIMITS, ids=lambda x: getattr(x, "__name__", None))
 def test_other_random_worlds_do_so_too(learner, soft, seed):
@@ -290,6 +299,7 @@ def test_other_random_worlds_do_so_too(learner, soft, seed):
     assert off(learner, mdp, soft_Q(mdp, 0.3) if soft else optimal_Q(mdp)) < 0.03
 
 
+@pytest.mark.stochastic
 def test_broken_learners_miss_their_limits():
     # by .22, .22 and .79, each ± .0015 (SE)
     mdp = random_mdp(4, 3, 3, rng=fixed_rng(1), gamma=0.7)
@@ -321,6 +331,7 @@ def check_random_sarsa(module, Q0=1.0):
     return agrees(Q[:, :-1], exact[:-1], scale=np.abs(exact).max())
 
 
+@pytest.mark.stochastic
 def test_sarsa_has_its_exact_expectation_after_forty_steps():
     assert check_random_sarsa(tabular)
     for old, new in [
@@ -343,6 +354,7 @@ def test_sarsa_takes_the_action_that_it_planned():
 # The bias of a maximum
 
 
+@pytest.mark.stochastic
 def test_double_q_learning_has_no_bias_where_q_learning_has():
     # Every arm is worth −.1, all tables start at the truth, actions are random (ε = 1). Then the two tables
     # of double Q-learning are independent given the actions, so E Q(0, left) stays −.1 exactly; the maximum
@@ -373,6 +385,7 @@ def share_left(learner, episodes=300, runs=5_000, alpha=0.1):
     return (lengths == 2).mean(axis=0)
 
 
+@pytest.mark.stochastic
 def test_maximisation_bias_as_in_the_book():
     # S&B Fig. 6.5, 5,000 runs: a share near .94 has a standard error of .0034, one near .05 of .0031. All
     # false alarms together are below 1e-8.
@@ -385,6 +398,7 @@ def test_maximisation_bias_as_in_the_book():
     assert (q > floor - 6 * 0.0031).all() and (double > floor - 6 * 0.0031).all()
 
 
+@pytest.mark.stochastic
 def test_the_floor_of_maximisation_bias_is_half_of_epsilon():
     # An agent that knows goes left only to explore: exactly ε/2 = 5 % of its episodes.
     mdp, sd, actions = maximisation_bias()
@@ -428,6 +442,7 @@ def test_the_cliffs_exact_numbers():
     assert abs(solve(soften(mdp, 0.1))[0][s] - -20.71) < 0.005
 
 
+@pytest.mark.stochastic
 def test_the_cliffs_learning_curves():
     # Returns of the last 100 of 500 episodes, 200 runs, α = .5, ε = .1: measured −50.5 ± .50, −26.9 ± .45 and
     # −20.87 ± .15 (SE, with 400 runs). The bounds leave 6.5 SE: false alarm below 1e-9.
@@ -442,6 +457,7 @@ def test_the_cliffs_learning_curves():
     assert abs(means[expected_sarsa] - -20.71) < 2
 
 
+@pytest.mark.stochastic
 def test_q_learning_on_the_cliff_ends_at_the_exact_price_of_exploring():
     # The world is certain, so Q → Q*, and the agent then acts as the ε-greedy policy on Q*, worth −50.80
     # exactly. (Of 300 agents 4 % were not yet exact after 8,000 steps, and six times fewer each 2,000 later:
@@ -455,6 +471,7 @@ def test_q_learning_on_the_cliff_ends_at_the_exact_price_of_exploring():
     assert agrees(G.mean(axis=1), -50.80005)
 
 
+@pytest.mark.stochastic
 def test_windy_takes_fifteen_steps():
     mdp = windy()
     assert solve(mdp)[0][mdp.start.argmax()] == -15
@@ -465,6 +482,7 @@ def test_windy_takes_fifteen_steps():
     assert steps_to_the_goal(mdp, sarsa(mdp, 10_000, 0.5, 0.1, 20, rng=seeded(0))).min() >= 15
 
 
+@pytest.mark.stochastic
 def test_the_dyna_maze_takes_fourteen_steps_and_planning_saves_experience():
     mdp, start = dyna_maze(), None
     start = mdp.start.argmax()
@@ -482,6 +500,7 @@ def test_the_dyna_maze_takes_fourteen_steps_and_planning_saves_experience():
     assert (steps_to_the_goal(mdp, Q) == 14).all()
 
 
+@pytest.mark.stochastic
 def test_a_broken_memory_is_refused():
     # Mean errors over 20 agents: .037 ± .018, and .55 ± .02 or 1.9 ± .2 for the broken ones: 11 SE.
     mdp = dyna_maze()

@@ -88,6 +88,7 @@ def test_the_grids_goals_are_those_of_the_evidence():
     assert np.mean(16 - distance - 0.1 * (distance - 1)) == pytest.approx(11.0714, abs=5e-5)
 
 
+@pytest.mark.stochastic
 def test_points_against_plain_python():
     for sparse in (False, True):
         tasks = point_tasks(60, sparse=sparse)
@@ -107,6 +108,7 @@ def test_points_against_plain_python():
         assert paid > 20
 
 
+@pytest.mark.stochastic
 def test_staying_put_and_walking_straight_pay_what_they_should():
     """E|goal| for a uniform square of side 1 is (√2 + ln(1 + √2))/6 = .3826, and the distances left on the
     straight way add up to .5061 ± .336; both for 4,000 goals to 6 standard errors: 4e-9 together."""
@@ -149,6 +151,7 @@ def test_pendulums_against_gymnasiums_with_other_numbers():
     assert tasks.mass.min() > 0.7 and tasks.mass.max() < 1.3 and tasks.gravity.max() < 12
 
 
+@pytest.mark.stochastic
 def test_mdps_step_with_the_chances_and_rewards_of_their_tables():
     """All next-state counts together by chi-square, all mean rewards by max |z|: 1e-7 false alarms each; two
     deviations by 6 standard errors."""
@@ -169,6 +172,7 @@ def test_mdps_step_with_the_chances_and_rewards_of_their_tables():
     assert (reward.std(1) - 1).abs().max() < 6 / math.sqrt(2 * n)
 
 
+@pytest.mark.stochastic
 def test_mdp_tasks_are_mdps():
     tasks = mdp_tasks(3)
     assert torch.allclose(tasks.P.sum(-1), torch.ones(3, 10, 5)) and (tasks.P >= 0).all()
@@ -183,6 +187,7 @@ def test_mdp_tasks_are_mdps():
     assert stats.kstest(many.P[..., 0].ravel(), "beta", args=(1, 3)).pvalue > 1e-7
 
 
+@pytest.mark.stochastic
 def test_bandits_pay_with_their_chances():
     """15 shares by both binomial tails, which hold for rare rewards too: a false alarm of 1e-7 in all."""
     tasks, n = bandit_tasks(5, arms=3), 40_000
@@ -224,6 +229,7 @@ def test_splits_are_disjoint_whatever_the_seed(family):
         assert firsts[one] and not firsts[one] & firsts[other]
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_split_has_the_same_distribution(split):
     """Kolmogorov's test; 4 families and 8 numbers a split, each alarm at 1e-8."""
@@ -409,6 +415,7 @@ def test_an_environment_steps_as_its_tasks(name):
         env.step(action)
 
 
+@pytest.mark.stochastic
 def test_reset_draws_tasks_and_a_seed_repeats_them():
     env = gymnasium.make("course-tasks/GridGoal-v0", split=None).unwrapped
     env.reset(seed=1)

@@ -48,12 +48,14 @@ def check_td0(mdp, pi, module=temporal_difference, V=0.0, alpha=0.2, steps=40, r
     return agrees(V_hat[:, inner], exact[inner], scale=np.abs(exact).max()) and (V_hat[:, ~inner] == 0).all()
 
 
+@pytest.mark.stochastic
 def test_td0_has_its_exact_expectation_after_every_number_of_steps():
     mdp = ending_mdp(4, 3, seed=0)
     for steps in (1, 2, 10, 40):
         assert check_td0(mdp, random_policy(mdp, 1), V=1.0, steps=steps)
 
 
+@pytest.mark.stochastic
 def test_td0_in_a_world_without_end_dense_and_sparse():
     for sparse in (False, True):
         world = random_mdp(5, 2, 2, rng=fixed_rng(1), sparse=sparse)
@@ -62,6 +64,7 @@ def test_td0_in_a_world_without_end_dense_and_sparse():
         assert agrees(V, td0_expectation(dense, pi, 60, 0.2, np.zeros(5)), scale=1.0)
 
 
+@pytest.mark.stochastic
 def test_broken_td0_is_refused():
     mdp = ending_mdp(4, 3, seed=0)
     pi = random_policy(mdp, 1)
@@ -80,6 +83,7 @@ def test_broken_td0_is_refused():
         assert not check_td0(mdp, pi, module, V=1.0), name
 
 
+@pytest.mark.stochastic
 def test_td0_bootstraps_through_a_time_limit():
     # A world without end and a limit of 2 steps: only the walk changes. With a falling step size V becomes
     # V_π, not the value of a life of two steps. Measured: off by .8 % of the largest value, SE .07 %; the
@@ -95,6 +99,7 @@ def test_td0_bootstraps_through_a_time_limit():
     assert off(learn(ends_there)) > 0.1  # mutant: a time limit taken for a termination
 
 
+@pytest.mark.stochastic
 def test_the_random_walk():
     # V(i) = i/6. With a constant step size TD(0) is biased for ever, since V(s') is correlated with the way
     # that led to s': by .0102 at the outer states for α = .05, in proportion to α, and the runs agree with
@@ -251,6 +256,7 @@ def test_the_limits_of_n_and_lambda():
     assert np.allclose(ours, V + change, rtol=0, atol=1e-12)
 
 
+@pytest.mark.stochastic
 def test_waiting_for_the_end_with_one_over_n_is_every_visit_monte_carlo():
     V = n_step_td(
         loop_world(0.6), np.ones((2, 1)), 2, one_over_n, np.inf, 40_000, rng=np.random.default_rng(0)
@@ -258,6 +264,7 @@ def test_waiting_for_the_end_with_one_over_n_is_every_visit_monte_carlo():
     assert agrees(V[:, 0], every_visit_expectation(0.6, 2))
 
 
+@pytest.mark.stochastic
 def test_one_step_of_n_step_td_is_td0_in_expectation():
     # the same learner by two roads: td0 by the walk, n_step_td by whole episodes; one episode each
     mdp = ending_mdp(3, 2, seed=4)
@@ -278,6 +285,7 @@ def rms_19(n, alpha, runs):
     return np.mean([np.sqrt(((V[:, 1:-1] - truth) ** 2).mean(axis=1)) for V in episodes], axis=0)
 
 
+@pytest.mark.stochastic
 def test_nineteen_states_like_four_steps_best():
     # Each n with its best α of the slow test's grid, on the same 1,000 walks. Measured: .346 .278 .265 .278
     # .313, each ± .002 (SE); "about .27" in the book's figure. The differences to n = 4 are at least 5 SE
@@ -295,6 +303,7 @@ def test_nineteen_states_over_the_whole_figure():
     assert abs(best[4] - 0.265) < 0.011
 
 
+@pytest.mark.stochastic
 def test_batch_td_beats_batch_monte_carlo_on_the_random_walk():
     # S&B Fig. 6.2: RMS error after each batch, 100 runs on the same data. Measured differences .058 ± .007,
     # .048 ± .005, .021 ± .003 (SE): the nearest to 0 is 6.3 SE away (2e-10).

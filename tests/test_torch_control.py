@@ -35,6 +35,7 @@ def replay(name: str, world, episodes: int, steps: int):
     env.close()
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize(
     "name, world", [("CartPole-v1", CartPole(**EXACT)), ("Pendulum-v1", Pendulum(**EXACT))]
 )
@@ -49,6 +50,7 @@ def test_every_step_is_gymnasiums(name, world):
     assert n > 300 and (ends > 15 or name == "Pendulum-v1")
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("name, world", [("CartPole-v1", CartPole()), ("Pendulum-v1", Pendulum())])
 def test_sizes_limits_and_first_states_are_gymnasiums(name, world):
     env = gymnasium.make(name)

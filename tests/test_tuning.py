@@ -62,6 +62,7 @@ def test_what_is_frozen_keeps_its_bits_and_the_rest_moves(setting):
 # The expected loss of freezing
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("n, k", [(12, 4), (12, 0), (30, 5), (14, 6)])
 def test_the_expected_loss_of_freezing_is_exact(n, k):
     rng, tau, noise = np.random.default_rng([n, k]), np.linspace(1.0, 0.1, 8), 0.7
@@ -94,6 +95,7 @@ def test_the_expected_loss_at_its_ends():
 # Policies
 
 
+@pytest.mark.stochastic
 def test_a_table_and_its_exact_return():
     tasks = some_tasks()
     theta = some_policies(tasks)
@@ -108,6 +110,7 @@ def test_a_table_and_its_exact_return():
     assert z.abs().max() < 5.5  # four comparisons: a false alarm below 2e-7
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("mutant", [False, True])
 def test_the_gradient_from_fresh_episodes_is_that_of_the_return(mutant):
     tasks = some_tasks(1)
@@ -138,6 +141,7 @@ def test_a_promise_is_weighted_importance_sampling():
         assert float(tuning.promised(new, tasks, data)[m]) == pytest.approx(by_hand, abs=1e-3)
 
 
+@pytest.mark.stochastic
 def test_a_promise_comes_true_with_many_episodes():
     tasks = some_tasks(3)
     old = some_policies(tasks, 0)
@@ -147,6 +151,7 @@ def test_a_promise_comes_true_with_many_episodes():
     assert (tuning.promised(new, tasks, data) - tuning.exact_return(new, tasks)).abs().max() < 0.2
 
 
+@pytest.mark.stochastic
 def test_again_and_again_ends_by_promising_the_luckiest_episode():
     tasks = relatives.relatives(60, 1, 0.5, "train")  # each with a parent of its own
     theta = some_policies(tasks)
@@ -158,6 +163,7 @@ def test_again_and_again_ends_by_promising_the_luckiest_episode():
     assert (found[0, 1] - found[2, 1]).mean() > 1.0
 
 
+@pytest.mark.stochastic
 def test_a_learning_curve_learns():
     tasks = some_tasks(20)
     theta = some_policies(tasks)
@@ -181,6 +187,7 @@ def test_the_gate_by_hand():
         tuning.better([[1.0]], [[2.0]], margin=1.0)
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize(
     "mean, spread, noise, margin",
     [(0.0, 0.0, 1.0, 0.0), (0.5, 1.0, 2.0, 0.0), (-1.0, 0.5, 1.0, 1.0), (0.3, 2.0, 0.5, 2.0)],
@@ -238,6 +245,7 @@ def test_the_draws_of_the_splits_share_their_parent():
     assert all(torch.equal(near[0].P, other.P) for other in near[1:])
 
 
+@pytest.mark.stochastic
 @pytest.mark.parametrize("method, recipe", [("joint", {}), ("MAML", {"alpha": 0.3, "steps": 1})])
 def test_pretraining_learns_and_its_draws_do_not_touch(method, recipe):
     pool = runs.sources("cousins", 2)
@@ -274,6 +282,7 @@ def test_lives_are_those_of_chapter_13():
     assert torch.equal(runs.quiet(tasks, ours)[4, 1, 0], R[1, ours.states[4, 1, 0], ours.actions[4, 1, 0]])
 
 
+@pytest.mark.stochastic
 def test_rl2_learns_and_resumes(tmp_path):
     pool, recipe = (
         runs.sources("goals", 2),
