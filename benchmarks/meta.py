@@ -11,9 +11,12 @@ side; or as many as bring the error near a tenth of the gradient's length.
 Then 2-D navigation with a network (20 tasks, 20 + 20 trajectories of 100 steps, two layers of 64): all tasks
 in one graph against one graph a task, from the same episodes, and against stepping Gymnasium environments one
 by one. One graph or twenty, the matrix products are the same, and so are autograd's passes over the hidden
-layers. Saved is the cost of starting 20 times as many operations: with 2,000 steps a task each of them is
-large already, and little is to be saved; with a quarter of the trajectories it is a larger share. A second is
-a second of processor time on one thread, the rows take turns, and each number is the best of its turns.
+layers. On one thread, one graph saves the cost of starting 20 times as many operations: with 2,000 steps a
+task each of them is large already, and little is to be saved; with a quarter of the trajectories it is a
+larger share. On several threads it also saves what it costs to share out many small operations.
+
+A second is a second of processor time on one thread; on several, one of the clock (on a quiet machine,
+please). The rows take turns, and each number is the best of its turns.
 """
 
 import os
@@ -21,7 +24,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is loaded
 
 import argparse
-from time import process_time
+from time import perf_counter, process_time
 
 import gymnasium
 import numpy as np
@@ -29,6 +32,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.agents.networks import gradients, per_task, require_grad
+from course_lib.agents.training import keep_memory
 from course_lib.meta import meta_gradient as sampled_meta
 from course_lib.meta.maml import meta_loss
 from course_lib.oracles.gradients import meta_gradient
@@ -37,6 +41,7 @@ from course_lib.worlds.mdp import MDP
 from course_lib.worlds.tasks import PointTasks, point_tasks
 
 SIDE, TASKS, HORIZON, GAMMA, ALPHA = 5, 20, 100, 0.95, 3.0
+TOGETHER, APART = "meta-gradient", "the same, one graph a task"
 NAV = {"tasks": 20, "episodes": 20, "horizon": 100, "hidden": (64, 64), "alpha": 0.05}
 ROWS = {"one after the other": (20, True), "side by side": (20, False), "many": (4000, False)}
 
@@ -111,11 +116,11 @@ def sampled(mdps: list[MDP], theta: np.ndarray, row: str, seed: int) -> np.ndarr
     return -gradients(loss, params)["theta"].numpy()
 
 
-def seconds(work, times: int) -> float:
-    begin = process_time()
+def seconds(work, times: int, clock=process_time) -> float:
+    begin = clock()
     for i in range(times):
         work(i)
-    return (process_time() - begin) / times
+    return (clock() - begin) / times
 
 
 def race(quick: bool) -> tuple[dict[str, float], dict[str, float]]:
@@ -248,18 +253,21 @@ def adapt_together(theta, worlds):
     return worlds.play(phi).reward
 
 
-def largest_gap(theta, tasks: PointTasks, episodes: int) -> float:
+def largest_gap(shape: tuple[int, int, int], dtype: torch.dtype) -> float:
     """How far the two meta-gradients are apart, from the same episodes, as a share of their length."""
-    worlds = navigation(tasks, episodes, 0)
+    torch.set_default_dtype(dtype)
+    tasks = PointTasks(point_tasks(shape[0], "train", 0).goal.to(dtype), shape[2])
+    theta = sampled_meta.policy_init(tasks, NAV["hidden"], torch.Generator().manual_seed(0), -1.0)
+    worlds = navigation(tasks, shape[1], 0)
     mine, _ = sampled_meta.meta_gradient(theta, worlds, len(tasks), NAV["alpha"], 1, "LVC")
     other = one_graph_a_task(theta, Played(worlds.worlds, worlds.kept))
+    torch.set_default_dtype(torch.float32)
     length = sum((g**2).sum() for g in mine.values()).sqrt()
     return float(max((mine[name] - other[name]).abs().max() for name in mine) / length)
 
 
-def race_in_the_plane(quick: bool) -> tuple[list[tuple[str, float, str]], str]:
-    """Rows (what, seconds, how many times slower than ours), best of several turns; and what both compute."""
-    shape = (4, 8, 20) if quick else (NAV["tasks"], NAV["episodes"], NAV["horizon"])
+def rows_in_the_plane(shape: tuple[int, int, int]) -> dict:
+    """What to time, by name, ours and theirs in turn."""
     tasks, few = point_tasks(shape[0], "train", 0, shape[2]), shape[1] // 4
     theta = sampled_meta.policy_init(tasks, NAV["hidden"], torch.Generator().manual_seed(0), -1.0)
 
@@ -270,25 +278,24 @@ def race_in_the_plane(quick: bool) -> tuple[list[tuple[str, float, str]], str]:
     def apart(i: int, episodes: int = shape[1]):
         return one_graph_a_task(theta, navigation(tasks, episodes, i))
 
-    work = {
-        "meta-gradient": together,
-        "the same, one graph a task": apart,
+    return {
+        TOGETHER: together,
+        APART: apart,
         f"meta-gradient, {few} trajectories a task": lambda i: together(i, few),
         f"the same {few}, one graph a task": lambda i: apart(i, few),
         "play, adapt, play": lambda i: adapt_together(theta, navigation(tasks, shape[1], i)),
         "the same, Gymnasium one by one": lambda i: adapt_in_gymnasium(theta, tasks, shape[1], i),
     }
+
+
+def race_in_the_plane(work: dict, turns: int, clock) -> dict[str, float]:
+    """Seconds of each row, the best of its turns."""
     best = dict.fromkeys(work, np.inf)
-    for turn in range(2 if quick else 5):
+    for turn in range(turns):
         for name, run in work.items():
             if turn < 2 or "Gymnasium" not in name:  # the slow row takes two turns
-                best[name] = min(best[name], seconds(run, 1))
-    rows, names = [], list(work)
-    for mine, other in zip(names[::2], names[1::2], strict=True):
-        rows += [(mine, best[mine], ""), (other, best[other], f"{best[other] / best[mine]:.2g}×")]
-    gap = largest_gap(theta, tasks, shape[1])
-    rows[1] = (f"{names[1]} (apart {gap:.0e})", *rows[1][1:])
-    return rows, same_products(together, apart)
+                best[name] = min(best[name], seconds(run, 1, clock))
+    return best
 
 
 def same_products(together, apart) -> str:
@@ -308,21 +315,37 @@ def same_products(together, apart) -> str:
 
 
 def table_in_the_plane(quick: bool) -> str:
-    rows, note = race_in_the_plane(quick)
-    lines = ["| 2-D navigation | ms | slower by |", "|---|" + "---:|" * 2]
-    lines += [f"| {name} | {1e3 * time:.3g} | {times} |" for name, time, times in rows]
-    return "\n".join([*lines, "", note])
+    shape = (4, 8, 20) if quick else (NAV["tasks"], NAV["episodes"], NAV["horizon"])
+    work, turns, cores = rows_in_the_plane(shape), 2 if quick else 8, os.cpu_count() or 1
+    one = race_in_the_plane(work, turns, process_time)
+    torch.set_num_threads(cores)
+    several = race_in_the_plane(work, turns, perf_counter)
+    torch.set_num_threads(1)
+    lines = [
+        f"| 2-D navigation | ms, one thread | slower by | ms, {cores} threads | slower by |",
+        "|---|" + "---:|" * 4,
+    ]
+    for k, name in enumerate(work):
+        mine = list(work)[k - k % 2]
+        cells = [
+            f"{1e3 * t[name]:.3g} | {f'{t[name] / t[mine]:.3g}×' if k % 2 else ''}" for t in (one, several)
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    gaps = [f"{largest_gap(shape, dtype):.0e}" for dtype in (torch.float64, torch.float32)]
+    note = f"The two gradients are {gaps[0]} of their length apart in double precision, in single {gaps[1]}. "
+    return "\n".join([*lines, "", note + same_products(work[TOGETHER], work[APART])])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="seconds instead of a minute, and rougher")
     torch.set_num_threads(1)
+    keep_memory()
     quick = parser.parse_args().quick
     print(table(quick))
     print("\n" + table_in_the_plane(quick))
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    print(f"\nOne thread; load of the machine {load:.1f} on {os.cpu_count()} cores.")
+    print(f"\nLoad of the machine {load:.1f} on {os.cpu_count()} cores.")
 
 
 if __name__ == "__main__":
