@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from random_worlds import by_row
+from random_worlds import by_row, fixed_rng
 from scipy.special import softmax
 from scipy.stats import f as f_distribution
 
@@ -26,7 +26,7 @@ def small_world(gamma: float = 0.9) -> mdp.MDP:
 
 
 def logits(world: mdp.MDP, seed: int = 0, spread: float = 0.5) -> np.ndarray:
-    return np.random.default_rng(seed).normal(scale=spread, size=world.R.shape)
+    return fixed_rng(seed).normal(scale=spread, size=world.R.shape)
 
 
 # The exact gradient
