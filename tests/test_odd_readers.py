@@ -344,7 +344,7 @@ def test_a_result_that_is_made_again_shows_a_bar_that_says_how_long(chapter, mon
 @pytest.mark.slow
 @pytest.mark.one_seed("it remakes stored results")
 def test_what_only_the_page_of_17_can_make_is_made_again(monkeypatch):
-    """17_ensembles.npz and 17_learning.npz. On other processors more than bits differ: training is chaotic."""
+    """17_ensembles.npz and 17_learning.npz. On other processors more than bits differ: training is chaos."""
     (chapter,) = [path for path in LONG_RUNS if path.name.startswith("17")]
     monkeypatch.chdir(chapter.parent)
     runs = {path.stem: (fn, seed) for path, fn, seed in long_runs(chapter, monkeypatch)}

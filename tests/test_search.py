@@ -283,8 +283,8 @@ def play_games(count, first_choice, second_choice, start=TicTacToe):
 
 @pytest.mark.stochastic
 def test_uct_hardly_ever_loses_to_perfect_play():
-    """With 2,000 simulations one of 2,500 games was lost, so at most .0022 are (95 %): 6 or more of 100 with a
-    chance of 1e-7."""
+    """With 2,000 simulations one of 2,500 games was lost, so at most .0022 are (95 %): 6 of 100 or more with
+    a chance of 1e-7."""
     rng = np.random.default_rng(8)
     results = play_games(
         100, lambda s: mcts(s, 2000, rng=rng).best, lambda s: int(rng.choice(solved()[s].best))
