@@ -69,7 +69,8 @@ def replay(python: Path, variables: dict[str, str], paths: list[Path]) -> Outcom
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         plain = {name: value for name, value in os.environ.items() if name not in THREADS}
-        settings = ["-q", "-c", ROOT / "pyproject.toml", "-p", "no:cacheprovider", f"--junitxml={report}"]
+        settings = ["-q", "-c", ROOT / "pyproject.toml", "--noconftest", "-p", "no:cacheprovider"]
+        settings.append(f"--junitxml={report}")
         command = [python, "-m", "pytest", *settings, *paths]
         done = subprocess.run(command, cwd=ROOT, env=plain | variables, capture_output=True, text=True)
         if not report.exists():

@@ -1,6 +1,6 @@
 """Readers do odd things: each is done here, with real kernels and real files. TRUST.md has the table.
 
-What is tested elsewhere is not tested again: cells run twice (test_rerun), damaged caches (test_repro,
+What is tested elsewhere is not tested again: cells run twice (second_run), damaged caches (test_repro,
 test_networks), a window that changes its size and two tabs (test_browser), awkward paths of the
 installation (test_course_script).
 """
@@ -24,7 +24,7 @@ import psutil
 import pytest
 import tqdm.std
 from jupyter_client.manager import start_new_kernel
-from test_rerun import CHAPTERS, cells, run
+from second_run import CHAPTERS, cells, run
 
 from course_lib import repro
 from tools import absorb, build
