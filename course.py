@@ -33,10 +33,11 @@ LAB_SETTINGS = ("deploy/lab/overrides.json", "deploy/lab/page_config.json")  # n
 LAB = ("-P", "-m", "jupyterlab", "--ServerApp.jpserver_extensions=jupyterlab_jupytext=False")
 PIP_IS_WHOLE = "import pip._internal.cli.main, importlib.metadata as m; m.files('pip')[0]"
 DISK_GB = 2.5
-# pytest runs in two processes that take about equally long.
+# pytest runs in three processes that take about equally long: while one waits for a browser, the others work.
 LANES = (
-    ["tests", "chapters/solutions", "--ignore=tests/test_rerun.py"],
-    ["chapters", "tests/test_rerun.py", "--ignore=chapters/solutions"],
+    ["tests", "--ignore-glob=tests/test_[a-l]*"],
+    ["tests", "--ignore-glob=tests/test_[m-z]*", "chapters/solutions"],
+    ["chapters", "--ignore=chapters/solutions"],
 )
 AGAIN = ", and type the same command again: it goes on where it stopped."
 REASONS = {  # the words of pip: our sentence; the first that fits counts
@@ -206,14 +207,16 @@ def start(arguments, out=None):
 
 
 def run_pytest(options):
-    """In two processes, the second of which is shown when it has ended; your own options make one of it."""
+    """In one process a lane, of which the first is shown as it goes; your own options make one of it."""
     if options:
         return start(["pytest", *options]).wait()
-    with tempfile.TemporaryFile() as words:
-        first, second = start(["pytest", *LANES[0]]), start(["pytest", *LANES[1]], words)
-        codes = first.wait(), second.wait()
-        words.seek(0)
-        print(words.read().decode("utf-8", "replace"), flush=True)
+    with contextlib.ExitStack() as files:
+        shown_later = [files.enter_context(tempfile.TemporaryFile()) for _ in LANES[1:]]
+        runs = [start(["pytest", *lane], out) for lane, out in zip(LANES, [None, *shown_later], strict=True)]
+        codes = [run.wait() for run in runs]
+        for words in shown_later:
+            words.seek(0)
+            print(words.read().decode("utf-8", "replace"), flush=True)
     return any(codes)
 
 
