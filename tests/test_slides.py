@@ -132,7 +132,8 @@ def test_no_solution_reaches_a_slide():
         assert "SOLUTION" not in deck and "check." not in deck.replace("check.org", ""), path.name
 
 
-def test_an_unknown_chapter_is_one_sentence():
+def test_an_unknown_chapter_is_one_sentence_before_anything_is_installed(monkeypatch):
+    monkeypatch.setattr(slides, "need", lambda extra: pytest.fail("installs"))
     with pytest.raises(SystemExit, match=r"course.py slides: there is no chapter '99'\. There are: 00, 01"):
         slides.main(["99"])
 

@@ -60,8 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="grade also what was graded and has not changed")
     args = parser.parse_args(argv)
     try:
-        need("teach")
         course = checked(args.course.expanduser().resolve(), args.name)
+        need("teach")
         failed = grade(course, args.name, args.again)
     except (Missing, Refused) as error:
         print(error, file=sys.stderr)

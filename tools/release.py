@@ -121,9 +121,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     try:
-        need("teach")
         sets = problem_sets.find(args.folder.expanduser(), args.names)
         course = course_folder(args.course)
+        need("teach")
         for problems in sets:
             points = sum(problem.points for problem in problems.problems)
             print(

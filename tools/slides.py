@@ -265,8 +265,9 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("names", nargs="+", metavar="NN", help="chapters, such as 03")
     args = parser.parse_args(argv)
     try:
+        paths = [notebook(root, name) for name in args.names]
         need("site")
-        for path in [notebook(root, name) for name in args.names]:
+        for path in paths:
             target, count = write(path, root / BUILT)
             size = target.stat().st_size / 1e6
             print(f"{target.relative_to(root).as_posix()}  {count} slides  {size:.1f} MB")
