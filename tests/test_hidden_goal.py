@@ -220,6 +220,8 @@ def test_paths():
         (lambda: path_rewards(FIVE, np.zeros((1, 15))), r"give \[episodes, 16\]"),
         (lambda: path_rewards(FIVE, np.arange(16)[None] // 1 * 2), "no neighbour"),
         (lambda: path_rewards(FIVE, np.array([[0] + [2] * 15])), "no neighbour"),
+        (lambda: path_rewards(FIVE, np.array([[0, *[-5] * 15]])), "off the grid"),
+        (lambda: path_rewards(FIVE, np.array([[0, 5, 10, 15, 20, 25, *[20] * 10]])), "off the grid"),
         (lambda: belief_filter(FIVE, np.zeros(3), np.zeros(4)), "one of each a step"),
     ],
 )
