@@ -41,6 +41,9 @@ window.watch = (cell) => {
     requestAnimationFrame(look);
   });
 
+  // `ms` after the beginning of a frame.
+  const phase = (ms) => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, ms)));
+
   const move = () => {
     if (slider.type === "range") {
       slider.value = Number(slider.value) + 1;
@@ -76,5 +79,5 @@ window.watch = (cell) => {
     requestAnimationFrame(look);
   });
 
-  return { slider, until, drag, settled };
+  return { slider, until, phase, drag, settled };
 };

@@ -2,14 +2,13 @@
 
     python benchmarks/slider_latency.py [presses]
 
-One notebook on a 10×10 grid world, opened in JupyterLab in headless Chromium, shows the same picture
-(values, arrows, convergence curve) in four ways. For each it measures, by real key presses a quarter of a
-second apart, the time to the first animation frame that shows the picture of the new value, and the
-kernel's CPU time. Each press comes at another moment between two frames, 17 ms apart, so the wait for the
-next frame, up to 17 ms, has its average share. Then the slider moves once in every frame (60 Hz), and the
-values whose picture was ever shown are counted. Which picture belongs to which value is learned in a slow
-pass before. It prints one Markdown table. The targets hold on a quiet machine; the ratios, all from one
-run, on any.
+One notebook on a 10×10 grid world, opened in JupyterLab in headless Chromium, shows the same picture (values,
+arrows, convergence curve) in four ways. For each it measures, by real key presses a quarter of a second
+apart, the time to the first animation frame that shows the picture of the new value, and the kernel's CPU
+time. The presses fall evenly over the 17 ms between two frames, so that the wait for the next frame has its
+fair share. Then the slider moves once in every frame (60 Hz), and the values whose picture was ever shown are
+counted. Which picture belongs to which value is learned in a slow pass before. It prints one Markdown table.
+The targets hold on a quiet machine; the ratios, all from one run, on any.
 """
 
 import os
@@ -109,10 +108,11 @@ def measure(page, kernel, number: int, presses: int) -> dict:
     home(page)
     before, times = cpu_ms(kernel), []
     for i, expected in enumerate(pictures[1:]):
+        page.wait_for_timeout(250)
         page.evaluate("expected => { window.shown = w.until(expected, 3000) }", expected)
+        page.evaluate("w.phase", FRAME * i / presses)
         page.keyboard.press("ArrowRight")
         times.append(page.evaluate("window.shown"))
-        page.wait_for_timeout(250 + FRAME * i / presses)  # 250 alone are 15 frames: always the same moment
     kernel_ms = (cpu_ms(kernel) - before) / len(times)
     home(page)
     seen = set(page.evaluate("steps => w.drag(steps, 1000)", len(pictures) - 1))
@@ -153,7 +153,7 @@ def table(results: dict[str, dict]) -> str:
     return "\n".join(rows)
 
 
-def main(presses: int = 40) -> None:
+def main(presses: int = 60) -> None:
     results = {}
     with tempfile.TemporaryDirectory() as home_folder, lab.jupyter_lab(Path(home_folder)) as server:
         lab.write_notebook(server.folder / "sliders.ipynb", SETUP, *DESIGNS.values())
