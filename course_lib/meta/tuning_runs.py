@@ -241,12 +241,15 @@ def study(run: Callable[[str, int], dict[str, Tensor]], names: Iterable[str] = F
 def starts(name: str, seed: int = 0) -> dict[str, list[Params]]:
     """What each method offers a target to start from, [DRAWS, ...]; one for each of its recipes."""
     pool = sources(name, DRAWS, seed)
-    joint = [pretrain(pool, DRAWS, "joint", UPDATES, entropy) for entropy in ENTROPIES]
+    bar = partial(tqdm, leave=False)
+    mixed = bar(ENTROPIES, f"{name}: joint training")
+    joint = [pretrain(pool, DRAWS, "joint", UPDATES, entropy) for entropy in mixed]
     if name not in RL2:
         return {"joint": joint}
     new = new_policies(pool, DRAWS, torch.Generator().manual_seed(1))  # not those that training began with
     paths = [recurrent.running(f"19_{name}_{k}_{seed}") for k in range(len(META))]
-    meta = [pretrain(pool, DRAWS, "MAML", UPDATES, path=p, **r) for p, r in zip(paths, META, strict=True)]
+    recipes = bar(list(zip(paths, META, strict=True)), f"{name}: MAML")
+    meta = [pretrain(pool, DRAWS, "MAML", UPDATES, path=p, **r) for p, r in recipes]
     return {"joint": joint, "MAML": meta, "scratch": [new]}
 
 
@@ -296,8 +299,8 @@ def reused(name: str, seed: int = 0) -> dict[str, Tensor]:
     M = TARGETS // 2
     begin = spread(pretrain(sources(name, DRAWS, seed), DRAWS, "joint", UPDATES, START[name]), M)
     splits = [family(name, DRAWS, M, split, seed) for split in ("validation", "test")]
-    rows = []
-    for setting, alpha, episodes in product(tuning.SETTINGS, SAME_ALPHAS, SAME):
+    rows, choices = [], list(product(tuning.SETTINGS, SAME_ALPHAS, SAME))
+    for setting, alpha, episodes in tqdm(choices, f"{name}: the same episodes", leave=False):
         for k, tasks in enumerate(splits):
             found = again_and_again(begin, tasks, setting, alpha, SAME_LOOKS, episodes, seed + k)
             rows.append(found.unflatten(-1, (DRAWS, M)).mean(-1))
@@ -314,7 +317,7 @@ def gated(name: str, seed: int = 0) -> dict[str, Tensor]:
     M, played, exact = TARGETS // 2, [], []
     begin = spread(pretrain(sources(name, DRAWS, seed), DRAWS, "joint", UPDATES, START[name]), M)
     tasks = family(name, DRAWS, M, "test", seed)
-    for alpha in GATE_ALPHAS:
+    for alpha in tqdm(GATE_ALPHAS, f"{name}: gate", leave=False):
         generator = torch.Generator().manual_seed(seed)
         loss = tuning.fresh_episodes(tasks, 4, generator)
         phi = maml.adapt(networks.require_grad(begin), loss, alpha, GATE_STEPS, create_graph=False)
