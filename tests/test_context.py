@@ -455,7 +455,7 @@ def test_the_exact_belief_near_the_goal():
 def test_a_stored_believer_can_be_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     stored, trouble = load(DATA / "16_believers.npz", 1600)
-    recipe = Recipe(200, each=12, entropy=0.2, lam=0.97, passes=4, model_passes=0, q_passes=0)
+    recipe = Recipe(400, each=12, entropy=0.2, lam=0.97, passes=4, model_passes=0, q_passes=0)
     made = context_runs.believers(grid_goal_tasks(None, split=None), recipe, 1600, 1, "again")
     assert not trouble and np.abs(made["earned"][0] - stored["earned"][0]).max() < 0.7
 
