@@ -403,7 +403,7 @@ def test_stored_searchers_earn_what_is_stored():
         assert np.allclose(walk.rewards.reshape(2, 15, 21).sum(1).mean(1), earned, atol=1e-5)
     first, second = run["earned"].T
     assert (first >= 3.9).all() and (second >= 10.6).all()
-    assert (np.abs(second - 11.0714) < 1e-3).sum() == 5  # the others leave a cell off the way, as the text says
+    assert (np.abs(second - 11.0714) < 1e-3).sum() == 5  # the others leave a cell off the way
 
 
 @pytest.mark.slow
