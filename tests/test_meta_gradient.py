@@ -576,7 +576,7 @@ def test_the_stored_navigation_is_made_again_and_learns(tmp_path):
     """One of the ten runs, with the same recipe: after one step at least 15 better than before."""
     theta, size = navigation.train_start(0, folder=tmp_path)
     returns = navigation.held_out(theta, navigation.plan(theta, size)[0], 3).mean(dim=1)
-    assert returns[1] > returns[0] + 15 and returns[3] > -15
+    assert returns[1] > returns[0] + 15 and returns[3] > -9
 
 
 def test_learned_step_sizes_are_one_for_each_tensor_and_step_and_they_move():

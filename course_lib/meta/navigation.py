@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Generator, Tensor
+from tqdm.auto import tqdm
 
 from course_lib.agents.networks import Params, per_task, require_grad
 from course_lib.agents.training import train
@@ -14,8 +17,9 @@ from course_lib.repro import running
 from course_lib.worlds.tasks import PointTasks, point_tasks
 
 UPDATES, TASKS, LOOK = 120, 20, 10  # every ten updates a look at validation goals
-RECIPE = {"alpha": 0.2, "learn_alpha": True, "log_std": -1.3}
-FACTORS = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1)  # of the size of the first step, for the steps after it
+RECIPE = {"alpha": 0.4, "learn_alpha": True, "log_std": -0.4}
+FACTORS = (0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.06, 0.03)  # of the sizes of the first step, for later steps,
+CALMING = (30.0, 60.0, 120.0, 240.0)  # and the size for log_std there: its gradient is small, see `plan`
 
 
 def goals(seed: int) -> PointTasks:
@@ -73,29 +77,44 @@ def held_out(
     return returns_after(theta, Networks(tasks, episodes, Generator().manual_seed(5)), sizes, steps, still)
 
 
-def plan(theta: Params, size: Params, steps: int = 3) -> tuple[list[Params], list[float]]:
-    """Sizes for `steps` inner steps, and their factors: each later one the best on validation goals."""
-    sizes, factors = [size], [1.0]
+def later(size: Params, factor: float, calming: float) -> Params:
+    """The sizes of a later step: `factor` times those of the first one, but `calming` for log_std."""
+    smaller = {name: factor * p for name, p in size.items()}
+    return smaller | {"log_std": torch.full_like(size["log_std"], calming)}
+
+
+def plan(theta: Params, size: Params, steps: int = 3) -> tuple[list[Params], list[tuple[float, float]]]:
+    """Sizes for `steps` inner steps, and (factor, calming) of each later one: the best on validation goals.
+
+    Wide noise finds out how far off the goal is, and costs reward for ever. So later steps must calm it as
+    well as aim; and the calmer the policy, the larger are the scores of its mean, and the smaller its factor.
+    """
+    sizes, chosen, choices = [size], [], list(product(FACTORS, CALMING))
     for k in range(2, steps + 1):
-        tried = [[*sizes, {name: f * p for name, p in size.items()}] for f in FACTORS]
-        worth = [float(held_out(theta, trial, k, "validation")[k].mean()) for trial in tried]
+        tried = [[*sizes, later(size, *choice)] for choice in choices]
+        trials = tqdm(tried, f"sizes for step {k}", leave=False)
+        worth = [float(held_out(theta, x, k, "validation", goals=100)[k].mean()) for x in trials]
         best = int(np.argmax(worth))
-        sizes, factors = tried[best], [*factors, FACTORS[best]]
-    return sizes, factors
+        sizes, chosen = tried[best], [*chosen, choices[best]]
+    return sizes, chosen
 
 
 def navigate(seed: int, runs: int = 10) -> dict[str, np.ndarray]:
-    """Train `runs` starts: scores [runs, 4, 400] on test goals, factors [runs, 3], and the first start."""
-    scores, factors, first = [], [], {}
+    """Train `runs` starts: scores [runs, 4, 400] on test goals, `chosen` [runs, 2, 2], the first start.
+
+    `still` [4, 400] are the first one's scores by its mean actions.
+    """
+    scores, chosen, first = [], [], {}
     for run in range(seed, seed + runs):
         theta, size = train_start(run)
-        sizes, used = plan(theta, size)
+        sizes, how = plan(theta, size)
         scores.append(held_out(theta, sizes, 3, goals=400).numpy())
-        factors.append(used)
-        first = first or {f"theta.{name}": p.numpy() for name, p in theta.items()} | {
-            f"size.{name}": p.numpy() for name, p in size.items()
-        }
-    return {"scores": np.array(scores), "factors": np.array(factors), **first}
+        chosen.append(how)
+        if not first:
+            first = {f"theta.{name}": p.numpy() for name, p in theta.items()}
+            first |= {f"size.{name}": p.numpy() for name, p in size.items()}
+            first["still"] = held_out(theta, sizes, 3, goals=400, still=True).numpy()
+    return {"scores": np.array(scores), "chosen": np.array(chosen), **first}
 
 
 def half_widths(scores: np.ndarray) -> np.ndarray:
