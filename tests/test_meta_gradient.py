@@ -1,6 +1,7 @@
 """Meta policy gradients: estimators against listed expectations and exact objectives; mutants are refused."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from random_worlds import fixed_rng
 from scipy.stats import f as f_distribution
 
+from course_lib import repro
 from course_lib.agents.networks import gradients, per_task, require_grad
 from course_lib.agents.training import train
 from course_lib.meta import listing, navigation, online
@@ -15,6 +17,8 @@ from course_lib.meta import meta_gradient as mg
 from course_lib.oracles import gradients as exact
 from course_lib.worlds.mdp import MDP
 from course_lib.worlds.tasks import point_tasks
+
+DATA = Path(__file__).resolve().parent.parent / "chapters" / "data"
 
 torch.set_num_threads(1)
 ALPHA, GAMMA, NAMES = 1.5, 0.9, list(mg.ESTIMATORS)
@@ -569,6 +573,23 @@ def test_navigation_goes_on_where_it_stopped_and_scores_held_out_goals(tmp_path)
     assert torch.equal(theta["pi_W1"], once["pi_W1"])
     assert navigation.held_out(theta, size, 3, goals=3, horizon=20).shape == (4, 3)
     assert navigation.walks(theta, [size], point_tasks(2)).shape == (2, 2, 4, 34, 2)
+
+
+def test_a_later_step_has_a_size_of_its_own_for_the_noise():
+    got = navigation.later({"pi_W0": torch.tensor(0.4), "log_std": torch.tensor(0.3)}, 0.25, 60.0)
+    assert got == {"pi_W0": pytest.approx(0.1), "log_std": 60.0}
+
+
+def test_the_stored_start_earns_what_is_stored_on_goals_of_its_own():
+    found, trouble = repro.load(DATA / "15_navigation.npz", 0)
+    theta, size = (
+        {name.split(".")[1]: torch.tensor(p) for name, p in found.items() if what in name}
+        for what in ("theta.", "size.")
+    )
+    got = navigation.held_out(theta, [size], 1, goals=400, seed=navigation.FRESH).mean(dim=1).numpy()
+    assert not trouble and got == pytest.approx(found["scores"][0, :2].mean(axis=1), abs=0.1)
+    fresh, before = (point_tasks(400, "test", seed).goal for seed in (navigation.FRESH, 1))
+    assert not (fresh[:, None] == before).all(dim=-1).any()
 
 
 @pytest.mark.slow
